@@ -1,0 +1,97 @@
+import type { CloudEvent } from '../event/event.ts'
+import type { Delivery, DetachedState, Position, Settlement, Undecodable } from './delivery.ts'
+import type { LaneId, SubId } from './ids.ts'
+
+/** Where a subscription begins. `committed` = where it stood, else `otherwise`. Times are wall-clock ms. */
+export type Start =
+  | { readonly at: 'earliest' }
+  | { readonly at: 'latest' }
+  | { readonly at: 'time'; readonly timeMs: number }
+  | { readonly at: 'position'; readonly position: Position }
+  | { readonly at: 'committed'; readonly otherwise: Start }
+
+/** Unread events of one subscription. `exact` false = an estimate; `oldestMs` wall clock of the oldest unsettled, 0 = none. */
+export interface Backlog {
+  readonly events: number
+  readonly exact: boolean
+  readonly oldestMs: number
+}
+
+/** Implemented once, by subscription/: what a feed hands its events to. Every method is synchronous and cheap but `revoking`. */
+export interface Intake {
+  /** The trigger index, once an event: writes the matching subscriptions into `out`, returns how many. */
+  route(event: CloudEvent, out: SubId[]): number
+  /** One subscription alone, for catch-up readers. */
+  matches(sub: SubId, event: CloudEvent): boolean
+  /** Always taken. false = this (sub, lane) is now full: offer it nothing more until `Feed.resume`. */
+  offer(d: Delivery): boolean
+  /** Bytes that are no event: the machine parks them through `Feed.parkRaw` and settles the position. */
+  undecodable(sub: SubId, lane: LaneId, at: Position, bad: Undecodable): void
+  assigned(lanes: readonly LaneId[]): void
+  /** Finish what runs or hand it back (`settle(d, 'handed-back')`), then resolve; at the deadline at the latest. */
+  revoking(lanes: readonly LaneId[], deadlineMs: number): Promise<void>
+  /** The lanes are somebody else's already: drop what waits, ignore what runs; nothing is settled. */
+  lost(lanes: readonly LaneId[]): void
+}
+
+/** Owns contiguity, commits and everything durable about deliveries; the delivery machine does not. */
+export interface Feed {
+  attach(sub: SubId, key: string, from: Start): void
+  /** Stops offering. `forget` also deletes position, delayed and parked events. */
+  detach(sub: SubId, forget: boolean): void
+  /** Room again after `offer` said false. */
+  resume(sub: SubId, lane: LaneId): void
+  /** Any order, idempotent, returns at once; durable with the next group commit. `handed-back` leaves it unsettled. */
+  settle(d: Delivery, how: Settlement): void
+  /**
+   * The delivery waits long: stores event and state, settles its position as `detached`, offers it again when due
+   * (also after a restart). `done(false)` = could not be stored, the machine keeps it in memory.
+   */
+  detachDelivery(d: Delivery, state: DetachedState, done: (ok: boolean) => void): void
+  /** The delivery is given up: stores event and story, settles its position as `parked`. `done(false)` = could not. */
+  park(d: Delivery, state: DetachedState, done: (ok: boolean) => void): void
+  parkRaw(sub: SubId, lane: LaneId, at: Position, bad: Undecodable, done: (ok: boolean) => void): void
+  /** Renews a lease; nothing where the system has none. */
+  extend(d: Delivery, leaseMs: number): void
+  seek(sub: SubId, to: Start): Promise<void>
+  /** Cached figure, never I/O. */
+  backlog(sub: SubId): Backlog
+  /** Events that have gone past this subscription since the process began, matched or not. */
+  passed(sub: SubId): number
+  /** Resolves once everything settled so far is durable. */
+  flush(signal: AbortSignal): Promise<void>
+  /** What was given up and waits for a person; undefined = kept elsewhere. */
+  readonly parked: ParkedStore
+  readonly can: Readonly<{ seek: boolean; release: boolean; lease: boolean; ordered: boolean; exactBacklog: boolean }>
+}
+
+export interface ParkedEntry {
+  /** Stable id within the subscription, ordered by time of parking. */
+  readonly id: string
+  readonly event: CloudEvent | null
+  readonly undecodable: Undecodable | null
+  readonly state: DetachedState
+  readonly parkedMs: number
+  readonly bytes: number
+}
+
+/** The parked events of a feed, by subscription key, so that they stay reachable when the subscription is gone. */
+export interface ParkedStore {
+  counts(key: string): { readonly events: number; readonly bytes: number }
+  keys(): readonly string[]
+  list(key: string, after: string, most: number): readonly ParkedEntry[]
+  get(key: string, id: string): ParkedEntry | undefined
+  /** Durable when it resolves. */
+  remove(key: string, ids: readonly string[]): Promise<number>
+}
+
+export type SourceStatus =
+  | { readonly phase: 'starting' | 'ready' | 'stopped' }
+  | { readonly phase: 'degraded'; readonly reason: string; readonly message: string }
+
+export interface Source {
+  /** Begins at once, connects when it can; never throws for an unreachable system. */
+  open(into: Intake, signal: AbortSignal): Feed
+  status(): SourceStatus
+  close(signal: AbortSignal): Promise<void>
+}
