@@ -53,11 +53,14 @@ export interface PodSeen {
 /** Everything a decider may look at, at one instant. */
 export interface Observation {
   readonly inFlight: number
-  /** Proxied requests and events that wait in the gate for a credit. */
+  /** Proxied requests that wait in the gate for a credit. */
   readonly queued: number
-  /** Events behind the gate: waiting in lanes and unread in streams × match ratio, capped by usable parallelism. */
+  /** Events that wait: in the gate, in lanes, and unread in streams × match ratio, each subscription capped by what it can use. */
   readonly backlog: number
+  /** Over the last 20 s, or since the revision began where that is shorter. */
   readonly arrivalsPerS: number
+  /** All arrivals since the revision began; deciders take differences of it for windows of their own. */
+  readonly arrivals: number
   /** Measured, null = not known yet. */
   readonly serviceMs: number | null
   /** Measured mean start of a pod, null = not known yet. */
@@ -90,4 +93,19 @@ export interface Decision<S> {
 export interface Decider<S> {
   init(spec: ScaleSpec, nowMs: number): S
   decide(spec: ScaleSpec, state: S, seen: Observation, nowMs: number): Decision<S>
+}
+
+/** Window averages of a revision's metric, fed once a second; what kpa decides from. */
+export interface MetricWindows {
+  /** Time-weighted average concurrency and the requests that arrived since the last call. */
+  record(nowMs: number, concurrency: number, requests: number): void
+  average(nowMs: number): { readonly stable: number | null; readonly panic: number | null }
+}
+
+/** One autoscaler class as the scaling loop uses it. */
+export interface DeciderKit {
+  readonly decider: Decider<unknown>
+  /** Decides every so often; 0 = whenever demand crosses a pod and when `wakeAtMs` is due. */
+  readonly tickMs: number
+  windows(spec: ScaleSpec): MetricWindows | null
 }

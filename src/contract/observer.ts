@@ -9,6 +9,8 @@ export type PodPhase = 'starting' | 'ready' | 'cordoned' | 'gone' | 'failed'
 /** One hook an arrow of the walk. Observers are combined once, at start; no stage knows who listens. All times ms. */
 export interface Observer {
   received(at: IngressId, e: CloudEvent): void
+  /** Of what was received: stored durably, or taken by a subscriber. */
+  accepted(at: IngressId, events: number, ms: number): void
   /** `code` is one of the error catalogue. */
   refused(at: IngressId, code: string): void
   deduplicated(at: IngressId, e: CloudEvent): void
@@ -32,6 +34,7 @@ export interface Observer {
 /** Does nothing; the base to spread for observers that want a few hooks. */
 export const SILENT: Observer = Object.freeze({
   received() {},
+  accepted() {},
   refused() {},
   deduplicated() {},
   appended() {},

@@ -1,0 +1,417 @@
+import type { Key } from '../contract/ids.ts'
+import type { Histogram } from './histogram.ts'
+import type { Recorder } from './recorder.ts'
+import type { RevisionNumbers, Snapshot, StreamNumbers, SubscriptionNumbers } from './snapshot.ts'
+
+export type Labels = Readonly<Record<string, string>>
+
+/** One line of values: a number, or a histogram's buckets. */
+export interface Row {
+  readonly labels: Labels
+  readonly value: number | Histogram
+}
+
+/** What everything the instruments read from looks like at one instant. */
+export interface Readings {
+  readonly snapshot: Snapshot
+  readonly recorder: Recorder
+  readonly process: {
+    readonly cpuS: number
+    readonly rssBytes: number
+    readonly uptimeS: number
+    readonly droppedLogLines: number
+    readonly loopLagS: number
+  }
+}
+
+/** One metric. `/metrics`, docs/metrics.md and the Grafana dashboard are made from the table below. */
+export interface Instrument {
+  /** Without the `_total` of counters. */
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  readonly labels: readonly string[]
+  /** The section of docs page and dashboard. */
+  readonly section: 'ingress' | 'streams' | 'subscriptions' | 'attempts' | 'services' | 'process'
+  rows(r: Readings): Iterable<Row>
+}
+
+/** More label sets than this an instrument are folded into one row `overflow`. */
+export const MOST_LABEL_SETS = 2_000
+
+/** `trigger/default/orders` as labels, the kind's own word first. */
+export function keyLabels(key: Key): Labels {
+  const first = key.indexOf('/')
+  const second = key.indexOf('/', first + 1)
+  if (first < 0 || second < 0) return { kind: '', namespace: '', name: key }
+  return { kind: key.slice(0, first), namespace: key.slice(first + 1, second), name: key.slice(second + 1) }
+}
+
+const NAMED = ['kind', 'namespace', 'name'] as const
+
+function ofSubscriptions(
+  name: string,
+  type: 'counter' | 'gauge',
+  help: string,
+  read: (s: SubscriptionNumbers) => number,
+): Instrument {
+  return {
+    name,
+    type,
+    help,
+    labels: NAMED,
+    section: 'subscriptions',
+    *rows(r) {
+      for (const s of r.snapshot.subscriptions) yield { labels: keyLabels(s.key), value: read(s) }
+    },
+  }
+}
+
+function ofStreams(name: string, help: string, read: (s: StreamNumbers) => number): Instrument {
+  return {
+    name,
+    type: 'gauge',
+    help,
+    labels: NAMED,
+    section: 'streams',
+    *rows(r) {
+      for (const s of r.snapshot.streams) yield { labels: keyLabels(s.key), value: read(s) }
+    },
+  }
+}
+
+function ofRevisions(name: string, type: 'counter' | 'gauge', help: string, read: (s: RevisionNumbers) => number): Instrument {
+  return {
+    name,
+    type,
+    help,
+    labels: ['namespace', 'service', 'revision'],
+    section: 'services',
+    *rows(r) {
+      for (const s of r.snapshot.services) yield { labels: revisionLabels(s), value: read(s) }
+    },
+  }
+}
+
+function revisionLabels(s: RevisionNumbers): Labels {
+  const { namespace = '', name = '' } = keyLabels(s.key)
+  return { namespace, service: name, revision: s.revision }
+}
+
+function fromMap<V>(
+  about: Omit<Instrument, 'rows'>,
+  entries: (r: Readings) => Iterable<readonly [Key, V]>,
+  read: (v: V) => Iterable<readonly [Labels, number | Histogram]>,
+): Instrument {
+  return {
+    ...about,
+    *rows(r) {
+      for (const [key, value] of entries(r))
+        for (const [labels, v] of read(value)) yield { labels: { ...keyLabels(key), ...labels }, value: v }
+    },
+  }
+}
+
+function* byLabel(counts: ReadonlyMap<string, number>, label: string): Iterable<readonly [Labels, number]> {
+  for (const [value, n] of counts) yield [{ [label]: value }, n]
+}
+
+export const INSTRUMENTS: readonly Instrument[] = [
+  fromMap(
+    {
+      name: 'sluice_ingress_received',
+      type: 'counter',
+      help: 'Events received: accepted + refused.',
+      labels: NAMED,
+      section: 'ingress',
+    },
+    (r) => r.recorder.ingresses,
+    (n) => [[{}, n.accepted + [...n.refused.values()].reduce((a, b) => a + b, 0)]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_ingress_accepted',
+      type: 'counter',
+      help: 'Events answered with success after they were durable.',
+      labels: NAMED,
+      section: 'ingress',
+    },
+    (r) => r.recorder.ingresses,
+    (n) => [[{}, n.accepted]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_ingress_refused',
+      type: 'counter',
+      help: 'Events and requests refused, by error code.',
+      labels: [...NAMED, 'reason'],
+      section: 'ingress',
+    },
+    (r) => r.recorder.ingresses,
+    (n) => byLabel(n.refused, 'reason'),
+  ),
+  fromMap(
+    {
+      name: 'sluice_ingress_deduplicated',
+      type: 'counter',
+      help: 'Accepted events that were repeats within the dedup window.',
+      labels: NAMED,
+      section: 'ingress',
+    },
+    (r) => r.recorder.ingresses,
+    (n) => [[{}, n.deduplicated]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_ingress_seconds',
+      type: 'histogram',
+      help: 'From receipt to the answer that says durable.',
+      labels: NAMED,
+      section: 'ingress',
+    },
+    (r) => r.recorder.ingresses,
+    (n) => [[{}, n.seconds]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_stream_appended_events',
+      type: 'counter',
+      help: 'Events appended, replies and dead letters included.',
+      labels: NAMED,
+      section: 'streams',
+    },
+    (r) => r.recorder.appended,
+    (n) => [[{}, n.events]],
+  ),
+  fromMap(
+    { name: 'sluice_stream_appended_bytes', type: 'counter', help: 'Bytes appended.', labels: NAMED, section: 'streams' },
+    (r) => r.recorder.appended,
+    (n) => [[{}, n.bytes]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_stream_append_seconds',
+      type: 'histogram',
+      help: 'From append to durable.',
+      labels: NAMED,
+      section: 'streams',
+    },
+    (r) => r.recorder.appended,
+    (n) => [[{}, n.seconds]],
+  ),
+  ofStreams('sluice_stream_stored_events', 'Events in the stream, settled history included.', (s) => s.events),
+  ofStreams('sluice_stream_stored_bytes', 'Bytes in the stream, settled history included.', (s) => s.bytes),
+  ofStreams('sluice_stream_refusing', '1 while the stream takes nothing (full, disk, failed).', (s) => (s.refusing ? 1 : 0)),
+  ofSubscriptions(
+    'sluice_subscription_restored',
+    'counter',
+    'Deliveries taken up again after a wait in the store or a restart.',
+    (s) => s.restored,
+  ),
+  ofSubscriptions('sluice_subscription_offered', 'counter', 'Events looked at, matched or not.', (s) => s.offered),
+  ofSubscriptions('sluice_subscription_replayed', 'counter', 'Events offered again by a replay.', (s) => s.replayed),
+  ofSubscriptions('sluice_subscription_filtered', 'counter', 'Events the filter did not match.', (s) => s.filtered),
+  ofSubscriptions('sluice_subscription_delivered', 'counter', 'Deliveries that ended with success.', (s) => s.delivered),
+  ofSubscriptions(
+    'sluice_subscription_dead_lettered',
+    'counter',
+    'Deliveries that ended at the dead-letter sink.',
+    (s) => s.deadLettered,
+  ),
+  ofSubscriptions('sluice_subscription_parked', 'counter', 'Deliveries that were parked.', (s) => s.parked),
+  ofSubscriptions(
+    'sluice_subscription_handed_back',
+    'counter',
+    'Deliveries given back to where they came from.',
+    (s) => s.handedBack,
+  ),
+  ofSubscriptions('sluice_subscription_waiting', 'gauge', 'Deliveries in custody that have not ended.', (s) => s.waiting),
+  ofSubscriptions('sluice_subscription_backlog_events', 'gauge', 'Unread events behind the subscription.', (s) => s.backlog),
+  ofSubscriptions('sluice_subscription_parked_events', 'gauge', 'Parked events that wait for a person.', (s) => s.parkedNow),
+  ofSubscriptions('sluice_subscription_attempts', 'counter', 'Attempts made.', (s) => s.attempts),
+  ofSubscriptions('sluice_subscription_retries', 'counter', 'Attempts after the first of a delivery.', (s) => s.retries),
+  ofSubscriptions('sluice_subscription_held', 'gauge', '1 while it reads nothing (paused, unresolved, parked full).', (s) =>
+    s.paused || s.held !== '' ? 1 : 0,
+  ),
+  fromMap(
+    {
+      name: 'sluice_subscription_filter_failures',
+      type: 'counter',
+      help: 'Filter expressions that failed on an event.',
+      labels: NAMED,
+      section: 'subscriptions',
+    },
+    (r) => r.recorder.filterFailures,
+    (n) => [[{}, n]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_subscription_undecodable',
+      type: 'counter',
+      help: 'What was read and is no event; parked raw.',
+      labels: NAMED,
+      section: 'subscriptions',
+    },
+    (r) => r.recorder.undecodable,
+    (n) => [[{}, n]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_subscription_replies',
+      type: 'counter',
+      help: 'Reply events routed.',
+      labels: NAMED,
+      section: 'subscriptions',
+    },
+    (r) => r.recorder.replies,
+    (n) => [[{}, n]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_end_to_end_seconds',
+      type: 'histogram',
+      help: 'From receipt by the gateway to delivered, by stream or source.',
+      labels: NAMED,
+      section: 'subscriptions',
+    },
+    (r) => r.recorder.endToEnd,
+    (n) => [[{}, n]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_attempts',
+      type: 'counter',
+      help: 'Attempts by target and outcome.',
+      labels: [...NAMED, 'outcome'],
+      section: 'attempts',
+    },
+    (r) => r.recorder.attempts,
+    (n) => byLabel(n.outcomes, 'outcome'),
+  ),
+  fromMap(
+    {
+      name: 'sluice_attempt_wait_seconds',
+      type: 'histogram',
+      help: 'From the wish for a credit to the credit.',
+      labels: NAMED,
+      section: 'attempts',
+    },
+    (r) => r.recorder.attempts,
+    (n) => [[{}, n.wait]],
+  ),
+  fromMap(
+    { name: 'sluice_attempt_seconds', type: 'histogram', help: 'From credit to outcome.', labels: NAMED, section: 'attempts' },
+    (r) => r.recorder.attempts,
+    (n) => [[{}, n.seconds]],
+  ),
+  ofRevisions('sluice_revision_in_flight', 'gauge', 'Attempts and proxied requests that hold a credit.', (s) => s.gate.inFlight),
+  ofRevisions(
+    'sluice_revision_abandoned',
+    'gauge',
+    'Of these, decided already while the pod still works.',
+    (s) => s.gate.abandoned,
+  ),
+  {
+    ...ofRevisions('sluice_revision_queued', 'gauge', 'Waiting for a credit, by kind.', () => 0),
+    labels: ['namespace', 'service', 'revision', 'queued'],
+    *rows(r) {
+      for (const s of r.snapshot.services) {
+        yield { labels: { ...revisionLabels(s), queued: 'request' }, value: s.gate.queuedRequests }
+        yield { labels: { ...revisionLabels(s), queued: 'event' }, value: s.gate.queuedEvents }
+      }
+    },
+  },
+  ofRevisions('sluice_revision_limit', 'gauge', 'Credits of all its ready pods; 0 = no limit.', (s) => s.gate.limit),
+  ofRevisions('sluice_revision_backlog', 'gauge', 'Events behind the gate that want it.', (s) => s.observation.backlog),
+  ofRevisions(
+    'sluice_revision_demand',
+    'gauge',
+    'In flight + queued + backlog.',
+    (s) => s.gate.inFlight + s.observation.queued + s.observation.backlog,
+  ),
+  ofRevisions('sluice_revision_arrivals', 'counter', 'Wishes for a credit.', (s) => s.observation.arrivals),
+  ofRevisions(
+    'sluice_revision_arrival_rate',
+    'gauge',
+    'Arrivals a second over the last 20 s.',
+    (s) => s.observation.arrivalsPerS,
+  ),
+  ofRevisions(
+    'sluice_revision_service_seconds',
+    'gauge',
+    'Measured mean service time; NaN before the first.',
+    (s) => (s.observation.serviceMs ?? Number.NaN) / 1000,
+  ),
+  ofRevisions('sluice_revision_pods_desired', 'gauge', 'Pods the autoscaler wants.', (s) => s.desired),
+  {
+    ...ofRevisions('sluice_revision_pods', 'gauge', 'Pods by phase.', () => 0),
+    labels: ['namespace', 'service', 'revision', 'phase'],
+    *rows(r) {
+      for (const s of r.snapshot.services) {
+        for (const phase of ['starting', 'ready', 'draining', 'failed'] as const) {
+          yield { labels: { ...revisionLabels(s), phase }, value: s.observation.pods.filter((p) => p.phase === phase).length }
+        }
+      }
+    },
+  },
+  fromMap(
+    {
+      name: 'sluice_requests',
+      type: 'counter',
+      help: 'Plain requests proxied to a Service, by status class.',
+      labels: [...NAMED, 'code'],
+      section: 'services',
+    },
+    (r) => r.recorder.proxied,
+    (n) => byLabel(n.statuses, 'code'),
+  ),
+  fromMap(
+    {
+      name: 'sluice_request_wait_seconds',
+      type: 'histogram',
+      help: 'Plain requests: waiting for a credit.',
+      labels: NAMED,
+      section: 'services',
+    },
+    (r) => r.recorder.proxied,
+    (n) => [[{}, n.wait]],
+  ),
+  fromMap(
+    {
+      name: 'sluice_request_seconds',
+      type: 'histogram',
+      help: 'Plain requests: from credit to the end of the response.',
+      labels: NAMED,
+      section: 'services',
+    },
+    (r) => r.recorder.proxied,
+    (n) => [[{}, n.seconds]],
+  ),
+  {
+    name: 'sluice_pod_changes',
+    type: 'counter',
+    help: 'Pods entering a phase.',
+    labels: [...NAMED, 'phase'],
+    section: 'services',
+    *rows(r) {
+      for (const [key, n] of r.recorder.podChanges) {
+        const [service = '', phase = ''] = key.split(' ')
+        yield { labels: { ...keyLabels(service), phase }, value: n }
+      }
+    },
+  },
+  ofProcess('process_cpu_seconds', 'counter', 'CPU time used, user and system.', (p) => p.cpuS),
+  ofProcess('process_resident_memory_bytes', 'gauge', 'Resident memory.', (p) => p.rssBytes),
+  ofProcess('sluice_uptime_seconds', 'gauge', 'Since the process began.', (p) => p.uptimeS),
+  ofProcess(
+    'sluice_event_loop_lag_seconds',
+    'gauge',
+    'Longest delay of the event loop since the last scrape.',
+    (p) => p.loopLagS,
+  ),
+  ofProcess('sluice_log_lines_dropped', 'counter', 'Log lines nobody took in time.', (p) => p.droppedLogLines),
+]
+
+function ofProcess(name: string, type: 'counter' | 'gauge', help: string, read: (p: Readings['process']) => number): Instrument {
+  return { name, type, help, labels: [], section: 'process', rows: (r) => [{ labels: {}, value: read(r.process) }] }
+}
