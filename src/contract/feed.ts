@@ -28,7 +28,7 @@ export interface Intake {
   /** Bytes that are no event: the machine parks them through `Feed.parkRaw` and settles the position. */
   undecodable(sub: SubId, lane: LaneId, at: Position, bad: Undecodable): void
   assigned(lanes: readonly LaneId[]): void
-  /** Finish what runs or hand it back (`settle(d, 'handed-back')`), then resolve; at the deadline at the latest. */
+  /** Finish what runs or hand it back (`settle(d, 'handed-back')`), then resolve; at the deadline (monotonic ms) at the latest. */
   revoking(lanes: readonly LaneId[], deadlineMs: number): Promise<void>
   /** The lanes are somebody else's already: drop what waits, ignore what runs; nothing is settled. */
   lost(lanes: readonly LaneId[]): void

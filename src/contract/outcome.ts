@@ -22,6 +22,8 @@ export interface Retryable {
   readonly body?: Uint8Array
   /** From Retry-After on 429 and 503, as the server wrote it, not yet capped. */
   readonly retryAfterMs?: number
+  /** Nothing was sent (a full stream): waits and goes again without counting as an attempt, for as long as it takes. */
+  readonly unattempted?: true
 }
 export interface Rejected {
   readonly kind: 'rejected'
@@ -29,7 +31,10 @@ export interface Rejected {
   readonly why: string
   readonly body?: Uint8Array
 }
-/** The subscriber answers later (callback); the credit stays taken until then or until the lease runs out. */
+/**
+ * The subscriber answers later (callback); the credit stays taken until then or until the lease runs out. The sender does
+ * not release it: who called `acquire` does.
+ */
 export interface Pending {
   readonly kind: 'pending'
   readonly leaseMs: number

@@ -45,6 +45,7 @@ export interface Job {
 export interface PodState {
   readonly pod: PodId
   readonly phase: 'ready' | 'cordoned'
+  /** Credits booked, abandoned ones among them. */
   readonly inFlight: number
   readonly abandoned: number
   /** Credits it has, 0 = without limit. */
@@ -53,6 +54,7 @@ export interface PodState {
 
 /** Exact, not sampled. */
 export interface GateState {
+  /** Credits booked, abandoned ones among them. */
   readonly inFlight: number
   readonly abandoned: number
   readonly queuedRequests: number
@@ -73,6 +75,12 @@ export interface Attempt {
   readonly wantsReply: boolean
   /** Structured JSON instead of binary. */
   readonly structured: boolean
+  /** Which sink of the delivery this goes to; absent = the subscriber. Replies and dead letters may use a stream's reserve. */
+  readonly leg?: 'subscriber' | 'reply' | 'dead-letter'
+  /** A reply to the stream the delivery came from: the append settles it in the same transaction (`AppendOptions.settles`). */
+  readonly settles?: Delivery
+  /** More than one event in one attempt, `event` the first of them; answered by `Accepted.failed` where only some failed. */
+  readonly batch?: readonly CloudEvent[]
   /** `Kn-Namespace`. */
   readonly namespace: string
   /** Sent as they are: secrets, Host, traceparent of the attempt's span: name, value, … */
@@ -96,5 +104,7 @@ export interface Target {
   state(): GateState
   /** false: feeds stop reading (open breaker, unresolved). */
   readonly open: boolean
+  /** Credits of the pods that take work, 0 or absent = without limit or not known. Read often: must be cheap. */
+  readonly credits?: number
   onRoom(f: () => void): void
 }
