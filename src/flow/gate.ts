@@ -53,6 +53,8 @@ export interface Gate {
   counters(): GateCounters
   /** Refuses as `expired` the requests that have waited longer than this; says how many. */
   expireRequests(waitedMs: number): number
+  /** Takes everybody who waits, in the order they would have been served: another gate takes over. */
+  takeWaiting(): Job[]
   /** The service is gone: refuses everybody, now and later. What runs goes on. */
   close(): void
 }
@@ -223,6 +225,13 @@ class PodGate implements Gate {
     if (expired.length > 0) this.#changed(nowMs)
     for (const job of expired) job.refused('expired', this.#retryAfterMs())
     return expired.length
+  }
+
+  takeWaiting(): Job[] {
+    const jobs: Job[] = []
+    for (let job = this.#room.next(); job !== null; job = this.#room.next()) jobs.push(job)
+    this.#changed(this.#clock.now())
+    return jobs
   }
 
   close(): void {

@@ -185,13 +185,12 @@ export function createRevision(parts: RevisionParts): Revision {
     gate,
     onPods: () => {},
     seen() {
-      const idle = gate.idleSince
       return [...pods.values()].map((e) => ({
         name: e.name,
         phase: e.phase === 'cordoned' ? ('draining' as const) : e.phase === 'ready' ? ('ready' as const) : ('starting' as const),
         inFlight: e.phase === 'starting' ? 0 : gate.inFlightOf(e.name),
         sinceMs: e.sinceMs,
-        idleSinceMs: e.phase === 'starting' ? null : idle(e.name),
+        idleSinceMs: e.phase === 'starting' ? null : gate.idleSinceOf(e.name),
       }))
     },
     size: () => [...pods.values()].filter((e) => e.phase === 'starting' || e.phase === 'ready').length,

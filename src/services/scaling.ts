@@ -58,15 +58,16 @@ export function createScaling(parts: ScalingParts): Scaling {
   const kept: DecisionRecord[] = []
 
   const observe = (nowMs: number): Observation => {
-    const gateState = gate.counters()
+    const counters = gate.counters()
+    const gateState = gate.state()
     const average = windows?.average(nowMs)
     return {
       inFlight: gateState.inFlight,
       queued: gateState.queuedRequests,
       backlog: gateState.queuedEvents + parts.backlog(),
-      arrivals: gateState.arrivals,
-      arrivalsPerS: rate.perS(nowMs, gateState.arrivals),
-      serviceMs: gateState.serviceMs,
+      arrivals: counters.arrivals,
+      arrivalsPerS: rate.perS(nowMs, counters.arrivals),
+      serviceMs: counters.serviceMs,
       coldStartMs: revision.coldStartMs(),
       stable: average?.stable ?? null,
       panic: average?.panic ?? null,
@@ -150,7 +151,9 @@ function sampleEverySecond(clock: Clock, windows: MetricWindows, parts: ScalingP
     const counters = gate.counters()
     const elapsedMs = nowMs - lastMs
     if (elapsedMs > 0) {
-      windows.record(nowMs, (counters.concurrencyMs - last.concurrencyMs) / elapsedMs, counters.arrivals - last.arrivals)
+      // Knative's activator counts what it holds back as concurrency too.
+      const concurrencyMs = counters.inFlightMs + counters.queuedMs - last.inFlightMs - last.queuedMs
+      windows.record(nowMs, concurrencyMs / elapsedMs, counters.arrivals - last.arrivals)
     }
     last = counters
     lastMs = nowMs

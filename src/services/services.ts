@@ -77,7 +77,12 @@ export function createServices(parts: ServicesParts): Services {
   const createMember = (service: () => Running | undefined, id: ServiceId, plan: ServicePlan): Member => {
     const { clock, observer } = parts
     const log = parts.log.with({ service: plan.key })
-    const gate = createGate({ clock, maxQueuedRequests: parts.maxQueuedRequests, onChange: () => scaling.poke() })
+    const gate = createGate({
+      clock,
+      maxQueuedRequests: parts.maxQueuedRequests,
+      limits: plan.limits,
+      onChange: () => scaling.poke(),
+    })
     const revision = createRevision({
       id,
       plan,
@@ -119,10 +124,8 @@ export function createServices(parts: ServicesParts): Services {
 
   const retire = (member: Member, heir: Gate | null): void => {
     member.scaling.close()
-    for (const job of member.revision.gate.takeQueued()) {
-      if (heir === null) job.refused('gone', 0)
-      else heir.acquire(job)
-    }
+    if (heir === null) member.revision.gate.close()
+    else for (const job of member.revision.gate.takeWaiting()) heir.acquire(job)
     const done = member.revision.close(parts.graceMs).finally(() => retired.delete(done))
     retired.add(done)
   }
