@@ -1,0 +1,131 @@
+import { Buffer, isUtf8 } from 'node:buffer'
+import { utf8Text } from './bytes.ts'
+
+/** The wire format of Protocol Buffers as far as events need it. Wire types: */
+export const VARINT = 0
+export const FIXED64 = 1
+export const BYTES = 2
+export const FIXED32 = 5
+
+const TWO_32 = 2 ** 32
+
+/** Reads fields one after the other; never throws: `broken` is set and everything after is empty. */
+export class WireReader {
+  broken = false
+  /** Of the field that `next` stands at. */
+  field = 0
+  type = 0
+  readonly #bytes: Uint8Array
+  #at: number
+  readonly #end: number
+
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+    this.#bytes = bytes
+    this.#at = start
+    this.#end = end
+  }
+
+  /** Stands at the next field; false at the end or when the bytes are broken. */
+  next(): boolean {
+    if (this.broken || this.#at >= this.#end) return false
+    const tag = this.varint()
+    this.field = Math.floor(tag / 8)
+    this.type = tag % 8
+    if (this.field === 0 || tag >= TWO_32) this.broken = true
+    return !this.broken
+  }
+
+  /** Unsigned, exact below 2^53. */
+  varint(): number {
+    let value = 0
+    let scale = 1
+    for (let i = 0; i < 10; i++) {
+      const byte = this.#at < this.#end ? this.#bytes[this.#at++] : undefined
+      if (byte === undefined) break
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) return value
+      scale *= 128
+    }
+    this.broken = true
+    return 0
+  }
+
+  /** A 64-bit varint with sign (two's complement); what is beyond 2^53 is not exact. */
+  signed(): number {
+    const start = this.#at
+    const value = this.varint()
+    if (this.#at - start < 10) return value
+    // Ten bytes: negative. Summing the complement keeps small negative numbers exact.
+    let complement = 0
+    let scale = 1
+    for (let i = start; i < this.#at - 1; i++) {
+      complement += (0x7f - ((this.#bytes[i] as number) & 0x7f)) * scale
+      scale *= 128
+    }
+    return -complement - 1
+  }
+
+  /** A view of a length-delimited field. */
+  bytes(): Uint8Array {
+    const length = this.varint()
+    const start = this.#at
+    if (this.broken || length > this.#end - start) {
+      this.broken = true
+      return this.#bytes.subarray(0, 0)
+    }
+    this.#at += length
+    return this.#bytes.subarray(start, this.#at)
+  }
+
+  text(): string {
+    const bytes = this.bytes()
+    if (!isUtf8(bytes)) this.broken = true
+    return utf8Text(bytes)
+  }
+
+  /** Passes over a field that is not known. */
+  skip(): void {
+    if (this.type === VARINT) this.varint()
+    else if (this.type === BYTES) this.bytes()
+    else if (this.type === FIXED64) this.#at += 8
+    else if (this.type === FIXED32) this.#at += 4
+    else this.broken = true
+    if (this.#at > this.#end) this.broken = true
+  }
+}
+
+/** Fields in the order they are put; messages inside are writers of their own. */
+export class WireWriter {
+  readonly #parts: Uint8Array[] = []
+
+  varint(field: number, value: bigint | number): void {
+    this.#parts.push(varintBytes(BigInt(field) << 3n), varintBytes(BigInt(value)))
+  }
+
+  bytes(field: number, value: Uint8Array): void {
+    this.#parts.push(varintBytes((BigInt(field) << 3n) | BigInt(BYTES)), varintBytes(BigInt(value.length)), value)
+  }
+
+  text(field: number, value: string): void {
+    this.bytes(field, Buffer.from(value, 'utf8'))
+  }
+
+  message(field: number, inner: WireWriter): void {
+    this.bytes(field, inner.done())
+  }
+
+  done(): Uint8Array {
+    return Buffer.concat(this.#parts)
+  }
+}
+
+function varintBytes(value: bigint): Uint8Array {
+  let rest = BigInt.asUintN(64, value)
+  const out: number[] = []
+  while (rest >= 0x80n) {
+    out.push(Number(rest & 0x7fn) | 0x80)
+    rest >>= 7n
+  }
+  out.push(Number(rest))
+  return Uint8Array.from(out)
+}
