@@ -54,8 +54,11 @@ export interface HttpServer {
   connections(): number
   /** Requests without their whole answer. */
   running(): number
-  /** Accepts no more connections; every answer from now on closes its own, idle ones are closed where the server can. */
-  drain(): void
+  /**
+   * Accepts no more connections; every answer from now on closes its own, idle ones are closed where the server can.
+   * `empty` is called when no connection is left.
+   */
+  drain(empty: () => void): void
   /** Cuts what is left. Resolves when the port is free. */
   close(): Promise<void>
 }

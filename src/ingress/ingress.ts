@@ -96,7 +96,6 @@ export async function openIngress(o: IngressOptions): Promise<Ingress> {
     },
     async drain(signal) {
       door.draining = true
-      server.drain()
       await emptied(o.clock, server, signal)
     },
     async close() {
@@ -119,23 +118,23 @@ async function openServer(o: IngressOptions, handler: (x: Exchange) => void): Pr
   return openNodeServer(options)
 }
 
+/** Drains the server until it has no connection left, or every request has been answered and its bytes had time to leave. */
 function emptied(clock: Clock, server: HttpServer, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    let emptySinceMs = -1
+    let quietSinceMs = -1
+    const look = clock.every(DRAIN_LOOK_MS, () => {
+      if (server.running() > 0) quietSinceMs = -1
+      else if (quietSinceMs < 0) quietSinceMs = clock.now()
+      else if (clock.now() - quietSinceMs >= FLUSH_MS) done()
+    })
     const done = (): void => {
-      look?.cancel()
+      look.cancel()
       signal.removeEventListener('abort', done)
       resolve()
     }
-    const check = (): void => {
-      if (server.running() > 0) emptySinceMs = -1
-      else if (emptySinceMs < 0) emptySinceMs = clock.now()
-      if (server.connections() === 0 || (emptySinceMs >= 0 && clock.now() - emptySinceMs >= FLUSH_MS)) done()
-    }
-    let look: { cancel(): void } | null = null
     signal.addEventListener('abort', done, { once: true })
-    if (signal.aborted || server.connections() === 0) return done()
-    look = clock.every(DRAIN_LOOK_MS, check)
+    server.drain(done)
+    if (signal.aborted) done()
   })
 }
 

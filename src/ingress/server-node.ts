@@ -48,22 +48,23 @@ export async function openNodeServer(o: HttpServerOptions): Promise<HttpServer> 
   server.on('connect', (_req, socket) => refuseRaw(socket as Socket, 501))
   server.on('clientError', (e: NodeJS.ErrnoException, socket) => refuseRaw(socket as Socket, statusOf(e)))
   await listen(server, o)
+  const closed = new Promise<void>((resolve) => server.once('close', () => resolve()))
   return {
     kind: 'node',
     port: (server.address() as AddressInfo).port,
     connections: () => sockets.size,
     running: () => shared.running,
-    drain() {
+    drain(empty) {
       shared.draining = true
       server.close()
       server.closeIdleConnections()
+      void closed.then(empty)
     },
     close() {
-      return new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-        for (const socket of sockets) socket.destroy()
-      })
+      server.close()
+      server.closeAllConnections()
+      for (const socket of sockets) socket.destroy()
+      return closed
     },
   }
 }

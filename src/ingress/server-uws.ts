@@ -26,9 +26,11 @@ interface Shared {
 export async function openUwsServer(uws: Uws, o: HttpServerOptions): Promise<HttpServer> {
   const shared: Shared = { clock: o.clock, handler: o.handler, reading: new Set(), draining: false, running: 0 }
   let connections = 0
+  let empty: (() => void) | null = null
   const app = uws.App()
   app.filter((res, count) => {
     connections += count > 0 ? 1 : -1
+    if (connections === 0) empty?.()
     if (count > 0 && o.limits.maxConnections > 0 && connections > o.limits.maxConnections) res.close()
   })
   app.any('/*', (res, req) => begin(shared, o.limits.maxHeaders, res, req))
@@ -57,9 +59,11 @@ export async function openUwsServer(uws: Uws, o: HttpServerOptions): Promise<Htt
     port,
     connections: () => connections,
     running: () => shared.running,
-    drain() {
+    drain(f) {
       shared.draining = true
       stopListening()
+      empty = f
+      if (connections === 0) f()
     },
     async close() {
       keep.cancel()
