@@ -34,7 +34,9 @@ const server = createServer((request, response) => {
       const status = limit > 0 && most > limit ? 500 : 200
       if (account >= 0) writeSync(account, `${id} ${most} ${status}\n`)
       if (!process.env.QUIET) {
-        console.log(`event ${id} type=${request.headers['ce-type'] ?? ''} source=${request.headers['ce-source'] ?? ''} data=${body.slice(0, 200)}`)
+        console.log(
+          `event ${id} type=${request.headers['ce-type'] ?? ''} source=${request.headers['ce-source'] ?? ''} data=${body.slice(0, 200)}`,
+        )
       }
       response.writeHead(status)
       response.end()

@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs'
+import { faultText } from '../resources/faults.ts'
+import { parseImages } from '../resources/images.ts'
+import { loadPaths } from '../resources/load.ts'
+import { planFrom } from '../resources/plan.ts'
+import { Fault, messageOf } from '../runtime/errors.ts'
+import type { Command } from './command.ts'
+
+/** Checks manifests without running anything: every fault at once, one a line. */
+export const validate: Command = {
+  name: 'validate',
+  about: 'Check manifests: exit 0, or 1 with every fault at once as FILE:LINE: KIND NAMESPACE/NAME: PATH: what is wrong.',
+  usage: '-f PATH…',
+  options: {
+    filename: {
+      type: 'list',
+      short: 'f',
+      value: 'PATH',
+      about: 'a file, a folder, or - for standard input; may be given more than once',
+    },
+    images: { type: 'string', value: 'FILE', about: 'which images run as which command, as for "sluice run"' },
+    processes: { type: 'boolean', about: 'Services must be able to run as processes here, as "sluice run" asks' },
+    quiet: { type: 'boolean', short: 'q', about: 'no notices and no last line, faults only' },
+    output: { type: 'string', short: 'o', value: 'FORMAT', about: 'text or json', default: 'text' },
+  },
+  run(args) {
+    const paths = [...args.list('filename'), ...args.words]
+    if (paths.length === 0) throw new Fault('config.usage', 'nothing to validate; name files or folders with -f PATH')
+    const format = args.text('output')
+    if (format !== 'text' && format !== 'json')
+      throw new Fault('config.usage', `--output is "${format}"; it must be text or json`)
+    const imagesFile = args.text('images')
+    const images = imagesFile === '' ? { images: [], faults: [] } : parseImages(textOf(imagesFile), imagesFile)
+    const loaded = loadPaths(paths, paths.includes('-') ? textOf('-') : '')
+    const { plan, faults } = planFrom(loaded.documents, {
+      domain: '',
+      images: images.images,
+      self: [],
+      // A manifest for a cluster is valid without a command here; it is asked for only where --images or --processes say so.
+      processes: imagesFile !== '' || args.flag('processes'),
+      generation: 1,
+    })
+    const all = [...images.faults, ...loaded.faults, ...faults]
+    if (format === 'json') {
+      process.stdout.write(
+        `${JSON.stringify({ valid: all.length === 0, faults: all, notices: plan.notices, resources: plan.resources.length }, null, 2)}\n`,
+      )
+    } else {
+      if (!args.flag('quiet')) for (const notice of plan.notices) process.stderr.write(`${notice}\n`)
+      for (const f of all) process.stdout.write(`${faultText(f)}\n`)
+      if (!args.flag('quiet') && all.length === 0) process.stdout.write(`${count(plan.resources.length, 'resource')} valid\n`)
+      if (!args.flag('quiet') && all.length > 0) process.stderr.write(`${count(all.length, 'fault')}\n`)
+    }
+    return Promise.resolve(all.length === 0 ? 0 : 1)
+  },
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8')
+  } catch (e) {
+    throw new Fault('config.usage', `${file === '-' ? 'standard input' : file} cannot be read: ${messageOf(e)}`, e)
+  }
+}

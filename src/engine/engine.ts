@@ -1,0 +1,236 @@
+import type { Feed, Source, SourceStatus } from '../contract/feed.ts'
+import type { Key, SubId } from '../contract/ids.ts'
+import type { Observer } from '../contract/observer.ts'
+import type { Plan, SourcePlan, StreamPlan, SubscriptionPlan, TargetPlan } from '../contract/plan.ts'
+import type { Stream } from '../contract/stream.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Sender } from '../sender/sender.ts'
+import type { Services } from '../services/services.ts'
+import type { Custody } from '../store/custody.ts'
+import type { DeliveryMachine, Seat } from '../subscription/machine.ts'
+import { difference, same } from './difference.ts'
+import type { IdTables } from './id-table.ts'
+import { createTarget, type RunningTarget } from './targets.ts'
+
+/** How to open each kind of stream and source; assembled in gateway.ts. */
+export interface Openers {
+  stream(id: number, plan: StreamPlan): Promise<Stream>
+  source(plan: SourcePlan, subscription: SubscriptionPlan): Source
+}
+
+export interface EngineParts {
+  readonly ids: IdTables
+  readonly clock: Clock
+  readonly log: Log
+  readonly observer: Observer
+  readonly machine: DeliveryMachine
+  readonly services: Services
+  readonly sender: Sender
+  readonly custody: Custody
+  readonly openers: Openers
+  /** Host name of a Service, for the Host header of attempts. */
+  readonly serviceHost: (key: Key, tag: string) => string
+}
+
+export interface RunningStream {
+  readonly plan: StreamPlan
+  readonly stream: Stream
+  readonly seat: Seat
+  readonly feed: Feed
+  readonly stop: AbortController
+}
+
+export interface RunningSource {
+  readonly plan: SourcePlan
+  readonly source: Source
+  readonly seat: Seat
+  readonly feed: Feed
+  readonly stop: AbortController
+}
+
+export interface RunningSubscription {
+  readonly id: SubId
+  plan: SubscriptionPlan
+  readonly seat: Seat
+  readonly feed: Feed
+}
+
+/** Applies plans: what is equal in two of them goes on untouched, what differs is restarted, what is gone stops. */
+export interface Engine {
+  apply(plan: Plan): Promise<void>
+  plan(): Plan | null
+  readonly streams: ReadonlyMap<Key, RunningStream>
+  readonly sources: ReadonlyMap<Key, RunningSource>
+  readonly subscriptions: ReadonlyMap<Key, RunningSubscription>
+  readonly targets: ReadonlyMap<Key, RunningTarget>
+  sourceStatus(key: Key): SourceStatus | undefined
+  /** Feeds stop; attempts end or are handed back; streams are flushed and closed. */
+  close(signal: AbortSignal): Promise<void>
+}
+
+export function createEngine(parts: EngineParts): Engine {
+  const { ids, machine, services, log } = parts
+  const streams = new Map<Key, RunningStream>()
+  const sources = new Map<Key, RunningSource>()
+  const subscriptions = new Map<Key, RunningSubscription>()
+  const targets = new Map<Key, RunningTarget>()
+  let current: Plan | null = null
+
+  const openStream = async (plan: StreamPlan): Promise<void> => {
+    const seat = machine.seat(plan.key)
+    const stop = new AbortController()
+    const stream = await parts.openers.stream(ids.streams.of(plan.key), plan)
+    const feed = stream.open(seat.intake, stop.signal)
+    seat.bind(feed)
+    streams.set(plan.key, { plan, stream, seat, feed, stop })
+  }
+
+  const closeStream = async (key: Key, signal: AbortSignal): Promise<void> => {
+    const running = streams.get(key)
+    if (running === undefined) return
+    streams.delete(key)
+    running.stop.abort()
+    await running.stream.close(signal)
+  }
+
+  const openSource = (plan: SourcePlan, subscription: SubscriptionPlan): void => {
+    const seat = machine.seat(plan.key)
+    const stop = new AbortController()
+    const source = parts.openers.source(plan, subscription)
+    const inner = source.open(seat.intake, stop.signal)
+    const feed = parts.custody.wrap(inner, seat.intake, (sub) => ids.sub(sub))
+    seat.bind(feed)
+    sources.set(plan.key, { plan, source, seat, feed, stop })
+  }
+
+  const closeSource = async (key: Key, signal: AbortSignal): Promise<void> => {
+    const running = sources.get(key)
+    if (running === undefined) return
+    sources.delete(key)
+    await running.source.close(signal)
+    running.stop.abort()
+  }
+
+  const specOf = (plan: SubscriptionPlan) => ({
+    plan,
+    target: plan.target === null ? null : (targets.get(plan.target) ?? null),
+    reply: plan.reply === null ? null : (targets.get(plan.reply) ?? null),
+    deadLetter: plan.deadLetter === null ? null : (targets.get(plan.deadLetter) ?? null),
+  })
+
+  const addSubscription = (plan: SubscriptionPlan): void => {
+    const from = 'stream' in plan.from ? streams.get(plan.from.stream) : sources.get(plan.from.source)
+    if (from === undefined) {
+      log.error('a subscription reads from something that is not open', { subscription: plan.key })
+      return
+    }
+    const id = ids.subs.of(plan.key)
+    machine.add(id, from.seat, specOf(plan))
+    subscriptions.set(plan.key, { id, plan, seat: from.seat, feed: from.feed })
+    from.feed.attach(id, plan.key, plan.start)
+  }
+
+  const removeSubscription = async (key: Key): Promise<void> => {
+    const running = subscriptions.get(key)
+    if (running === undefined) return
+    subscriptions.delete(key)
+    await machine.remove(running.id, false)
+    running.feed.detach(running.id, false)
+  }
+
+  const applyTargets = (before: readonly TargetPlan[], after: readonly TargetPlan[]): void => {
+    const { added, changed } = difference(before, after)
+    for (const plan of [...added, ...changed]) {
+      const old = targets.get(plan.key)
+      targets.set(
+        plan.key,
+        createTarget(ids.targets.of(plan.key), plan, {
+          clock: parts.clock,
+          sender: parts.sender,
+          services,
+          stream: (key) => streams.get(key)?.stream,
+          serviceHost: parts.serviceHost,
+        }),
+      )
+      // Whoever waits at the old one is refused and asks again, at the new one by then.
+      if (old !== undefined) parts.clock.soon(() => old.close())
+    }
+  }
+
+  const apply = async (plan: Plan): Promise<void> => {
+    const before = current
+    const empty: Pick<Plan, 'streams' | 'sources' | 'subscriptions' | 'targets' | 'services'> = {
+      streams: [],
+      sources: [],
+      subscriptions: [],
+      targets: [],
+      services: [],
+    }
+    const old = before ?? empty
+    const signal = new AbortController().signal
+    const streamDiff = difference(old.streams, plan.streams)
+    const sourceDiff = difference(old.sources, plan.sources)
+    const subDiff = difference(old.subscriptions, plan.subscriptions)
+    const reopened = new Set([...streamDiff.changed, ...sourceDiff.changed].map((item) => item.key))
+
+    // Subscriptions first: nothing may be offered to one whose stream is about to close.
+    const stopping = [
+      ...subDiff.removed.map((s) => s.key),
+      ...plan.subscriptions.filter((s) => reopened.has(originOf(s))).map((s) => s.key),
+    ]
+    await Promise.all(stopping.map(removeSubscription))
+    await Promise.all([...sourceDiff.removed, ...sourceDiff.changed].map((s) => closeSource(s.key, signal)))
+    await Promise.all([...streamDiff.removed, ...streamDiff.changed].map((s) => closeStream(s.key, signal)))
+
+    for (const service of plan.services) services.apply(ids.services.of(service.key), service)
+    await Promise.all([...streamDiff.added, ...streamDiff.changed].map(openStream))
+    applyTargets(old.targets, plan.targets)
+    for (const source of [...sourceDiff.added, ...sourceDiff.changed]) {
+      const subscription = plan.subscriptions.find((s) => originOf(s) === source.key)
+      if (subscription !== undefined) openSource(source, subscription)
+    }
+    const changedTargets = new Set(difference(old.targets, plan.targets).changed.map((t) => t.key))
+    for (const subscription of plan.subscriptions) {
+      const running = subscriptions.get(subscription.key)
+      if (running === undefined) addSubscription(subscription)
+      else if (!same(running.plan, subscription) || touches(subscription, changedTargets)) {
+        running.plan = subscription
+        machine.update(running.id, specOf(subscription))
+      }
+    }
+    const kept = new Set(plan.targets.map((t) => t.key))
+    for (const [key, target] of targets) {
+      if (kept.has(key)) continue
+      targets.delete(key)
+      target.close()
+    }
+    current = plan
+    const wanted = new Set(plan.services.map((s) => s.key))
+    await Promise.all(old.services.filter((s) => !wanted.has(s.key)).map((s) => services.remove(s.key)))
+  }
+
+  return {
+    apply,
+    plan: () => current,
+    streams,
+    sources,
+    subscriptions,
+    targets,
+    sourceStatus: (key) => sources.get(key)?.source.status(),
+    async close(signal) {
+      await machine.drain(signal)
+      await Promise.all([...sources.keys()].map((key) => closeSource(key, signal)))
+      await Promise.all([...streams.keys()].map((key) => closeStream(key, signal)))
+      for (const target of targets.values()) target.close()
+    },
+  }
+}
+
+function originOf(s: SubscriptionPlan): Key {
+  return 'stream' in s.from ? s.from.stream : s.from.source
+}
+
+function touches(s: SubscriptionPlan, keys: ReadonlySet<Key>): boolean {
+  return [s.target, s.reply, s.deadLetter].some((key) => key !== null && keys.has(key))
+}

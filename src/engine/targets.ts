@@ -1,0 +1,151 @@
+import { randomId } from '../runtime/random.ts'
+import { ACCEPTED } from '../contract/outcome.ts'
+import type { TargetPlan } from '../contract/plan.ts'
+import type { Key, TargetId } from '../contract/ids.ts'
+import type { Stream } from '../contract/stream.ts'
+import type { Attempt, Credit, GateState, Job, Origin, Target } from '../contract/target.ts'
+import { createGate } from '../flow/gate.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Sender } from '../sender/sender.ts'
+import type { Services } from '../services/services.ts'
+
+/** A credit on a URI comes back after this though the server never ended its answer. DESIGN §8 */
+const URI_ABANDONED_MS = 60_000
+
+/** A target of the plan as the delivery machine uses it, and what the engine needs to let it go. */
+export interface RunningTarget extends Target {
+  close(): void
+}
+
+export interface TargetParts {
+  readonly clock: Clock
+  readonly sender: Sender
+  readonly services: Services
+  /** The running stream of a key, undefined while it is not open. */
+  readonly stream: (key: Key) => Stream | undefined
+  /** Host name of a Service, for the Host header. */
+  readonly serviceHost: (key: Key, tag: string) => string
+}
+
+export function createTarget(id: TargetId, plan: TargetPlan, parts: TargetParts): RunningTarget {
+  switch (plan.kind) {
+    case 'uri':
+      return uriTarget(id, plan, parts)
+    case 'service':
+      return serviceTarget(id, plan, parts)
+    case 'stream':
+      return streamTarget(id, plan, parts)
+    case 'function':
+      throw new Error(`no room makes targets of functions: ${plan.key}`)
+  }
+}
+
+/** One pseudo-pod behind a gate of its own; connections are shared between equal origins by the sender. */
+function uriTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'uri' }>, { clock, sender }: TargetParts): RunningTarget {
+  const url = new URL(plan.uri)
+  const https = url.protocol === 'https:'
+  const origin: Origin = {
+    protocol: https ? 'https:' : 'http:',
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? (https ? 443 : 80) : Number(url.port),
+    caCerts: plan.caCerts,
+  }
+  const gate = createGate({ clock, maxQueuedRequests: 0, limits: plan.limits, abandonedReturnMs: URI_ABANDONED_MS })
+  gate.add(`uri-${randomId()}`, origin, plan.limits.maxConcurrency)
+  const path = (url.pathname === '' ? '/' : url.pathname) + url.search
+  const host = plan.host === '' ? url.host : plan.host
+  return {
+    id,
+    name: plan.uri,
+    acquire: (job) => gate.acquire(job),
+    cancel: (job) => gate.cancel(job),
+    send: (attempt, credit) => sender.send(path, host, attempt, credit),
+    state: () => gate.state(),
+    get open() {
+      return gate.open
+    },
+    onRoom: (f) => gate.onRoom(f),
+    close: () => gate.close(),
+  }
+}
+
+/** The pods of a Service, whichever revision serves at the moment. */
+function serviceTarget(
+  id: TargetId,
+  plan: Extract<TargetPlan, { kind: 'service' }>,
+  { sender, services, serviceHost }: TargetParts,
+): RunningTarget {
+  const { service, tag } = plan
+  const host = serviceHost(service, tag)
+  const empty: GateState = { inFlight: 0, abandoned: 0, queuedRequests: 0, queuedEvents: 0, limit: 0, pods: [] }
+  return {
+    id,
+    name: `http://${host}${plan.path}`,
+    acquire: (job: Job) => services.acquire(service, tag, job),
+    cancel: (job: Job) => services.cancel(service, job),
+    send: (attempt: Attempt, credit: Credit) => sender.send(plan.path, host, attempt, credit),
+    state: () => services.gate(service, tag)?.state() ?? empty,
+    get open() {
+      return services.gate(service, tag)?.open ?? false
+    },
+    onRoom: (f) => services.onRoom(service, f),
+    close() {},
+  }
+}
+
+/** An append to a stream of this gateway: durable = accepted, without HTTP in between. */
+function streamTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'stream' }>, parts: TargetParts): RunningTarget {
+  const { clock } = parts
+  let inFlight = 0
+  // Room in a stream is decided by its append, so one credit serves all.
+  const credit: Credit = {
+    pod: plan.stream,
+    origin: { protocol: 'http:', host: '', port: 0, caCerts: '' },
+    abandon() {},
+    release() {
+      inFlight--
+    },
+    onGone() {},
+  }
+  return {
+    id,
+    name: plan.stream,
+    acquire(job) {
+      inFlight++
+      job.start(credit)
+    },
+    cancel() {},
+    send(attempt, c) {
+      const startMs = clock.now()
+      const stream = parts.stream(plan.stream)
+      const end = (ok: boolean): void => c.release({ ms: clock.now() - startMs, ok })
+      if (stream === undefined) {
+        end(false)
+        return attempt.done({ kind: 'retryable', status: 503, why: `${plan.stream} is not open` })
+      }
+      const options = { reserve: !attempt.wantsReply, ...(attempt.settles === undefined ? {} : { settles: attempt.settles }) }
+      stream.append(
+        [attempt.event],
+        (r) => {
+          end(r.kind === 'durable')
+          if (r.kind === 'durable') attempt.done(ACCEPTED)
+          else if (r.kind === 'too-large')
+            attempt.done({
+              kind: 'rejected',
+              status: 413,
+              why: `the event is over the ${r.limitBytes} bytes ${plan.stream} takes`,
+            })
+          else if (r.kind === 'partial')
+            attempt.done({ kind: 'retryable', status: 503, why: `${plan.stream} stored only a part` })
+          else
+            attempt.done({ kind: 'retryable', status: r.kind === 'full' ? 429 : 503, why: r.why, retryAfterMs: r.retryAfterMs })
+        },
+        options,
+      )
+    },
+    state: () => ({ inFlight, abandoned: 0, queuedRequests: 0, queuedEvents: 0, limit: 0, pods: [] }),
+    open: true,
+    onRoom() {},
+    close() {},
+  }
+}
