@@ -32,21 +32,21 @@ export const validate: Command = {
     const imagesFile = args.text('images')
     const images = imagesFile === '' ? { images: [], faults: [] } : parseImages(textOf(imagesFile), imagesFile)
     const loaded = loadPaths(paths, paths.includes('-') ? textOf('-') : '')
-    const { plan, faults } = planFrom(loaded.documents, {
-      domain: '',
-      images: images.images,
-      self: [],
-      // A manifest for a cluster is valid without a command here; it is asked for only where --images or --processes say so.
-      processes: imagesFile !== '' || args.flag('processes'),
-      generation: 1,
-    })
+    const settings = { domain: '', images: images.images, self: [], generation: 1 }
+    const run = planFrom(loaded.documents, { ...settings, processes: true })
+    // A manifest from a cluster has no command here and is valid all the same, unless somebody asks whether it runs here.
+    const here = imagesFile !== '' || args.flag('processes')
+    const { plan, faults } = here ? run : planFrom(loaded.documents, { ...settings, processes: false })
     const all = [...images.faults, ...loaded.faults, ...faults]
+    const told = new Set(faults.map(faultText))
+    const toRun = run.faults.map(faultText).filter((f) => !told.has(f))
     if (format === 'json') {
       process.stdout.write(
-        `${JSON.stringify({ valid: all.length === 0, faults: all, notices: plan.notices, resources: plan.resources.length }, null, 2)}\n`,
+        `${JSON.stringify({ valid: all.length === 0, faults: all, notices: [...plan.notices, ...toRun], resources: plan.resources.length }, null, 2)}\n`,
       )
     } else {
       if (!args.flag('quiet')) for (const notice of plan.notices) process.stderr.write(`${notice}\n`)
+      if (!args.flag('quiet')) for (const text of toRun) process.stderr.write(`to run it here: ${text}\n`)
       for (const f of all) process.stdout.write(`${faultText(f)}\n`)
       if (!args.flag('quiet') && all.length === 0) process.stdout.write(`${count(plan.resources.length, 'resource')} valid\n`)
       if (!args.flag('quiet') && all.length > 0) process.stderr.write(`${count(all.length, 'fault')}\n`)

@@ -1,0 +1,142 @@
+import type { Key } from '../contract/ids.ts'
+import type { DeliveryPlan, SubscriptionPlan } from '../contract/plan.ts'
+import { Secret } from '../runtime/secret.ts'
+import { annotation, type Annotations, limitsOf } from './annotations.ts'
+import type { Draft } from './draft.ts'
+import { parseIsoDuration } from './durations.ts'
+import type { DeliverySpec } from './fields.ts'
+import type { Resource } from './resource.ts'
+import { lowerSink, type Role, type Sink, sinkOf } from './sinks.ts'
+
+const BACKOFF_MAX_MS = 600_000
+/** Where a retry count is written without a delay, as Knative's Kafka data plane has it. */
+const BACKOFF_DELAY_MS = 200
+const TIMEOUT_MS = 600_000
+
+/** A Broker's, where neither it nor config-br-defaults says anything. */
+export const BROKER_DELIVERY: DeliverySpec = { retry: 10, backoffPolicy: 'exponential', backoffDelay: 'PT0.2S' }
+export const KAFKA_SOURCE_DELIVERY: DeliverySpec = {
+  retry: 10,
+  backoffPolicy: 'exponential',
+  backoffDelay: 'PT0.3S',
+  timeout: 'PT600S',
+}
+export const NO_DELIVERY: DeliverySpec = {}
+
+/** Everything that is the same for a Trigger, a Subscription, a source's sink, a step and a branch. */
+export interface SubscriptionParts {
+  readonly owner: Resource
+  readonly key: Key
+  readonly from: SubscriptionPlan['from']
+  readonly filter: SubscriptionPlan['filter']
+  readonly annotations: Annotations
+  /** Where nothing is written. */
+  readonly order: SubscriptionPlan['order']
+  readonly start: 'earliest' | 'latest'
+  readonly delivery: DeliverySpec
+  /** The namespace refs of the delivery are looked up in (a Broker's for what it passes on). */
+  readonly deliveryNamespace: string
+  readonly subscriber: Sink
+  readonly subscriberRole: Role
+  /** For messages. */
+  readonly at: string
+  /** null = reply events are dropped. */
+  readonly reply: Key | null
+  readonly host?: string
+  /** Fields of the delivery that are said in another way (`k8s.aliyun.com/…`). */
+  readonly override?: Partial<DeliveryPlan>
+}
+
+/** Adds a subscription with its targets to the plan. */
+export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
+  const limits = limitsOf(p.annotations)
+  const headers = secretHeaders(draft, p)
+  const target = lowerSink(draft, p.owner, p.subscriber, {
+    key: `${p.key}#${p.subscriberRole}`,
+    role: p.subscriberRole,
+    namespace: p.owner.namespace,
+    limits,
+    at: p.at,
+    ...(p.host === undefined ? {} : { host: p.host }),
+  })
+  const dead = sinkOf(p.delivery.deadLetterSink)
+  const deadLetter =
+    dead === null
+      ? null
+      : lowerSink(draft, p.owner, dead, {
+          key: `${p.key}#deadLetterSink`,
+          role: 'deadLetterSink',
+          namespace: p.deliveryNamespace,
+          at: 'spec.delivery.deadLetterSink',
+        })
+  const a = p.annotations
+  draft.subscription(p.owner, {
+    key: p.key,
+    namespace: p.owner.namespace,
+    from: p.from,
+    start: { at: 'committed', otherwise: annotation(a, 'sluice.dev/start') ?? { at: p.start } },
+    filter: p.filter,
+    order: annotation(a, 'sluice.dev/delivery-order') ?? p.order,
+    onPark: annotation(a, 'sluice.dev/on-park') ?? 'continue',
+    delivery: { ...deliveryPlan(p.delivery, a, timeoutOf(draft, target)), ...p.override },
+    target: headers === null ? null : target,
+    reply: p.reply,
+    deadLetter,
+    limits,
+    headers: headers ?? [],
+    batchMax: annotation(a, 'sluice.dev/batch-max') ?? 1,
+    batchWaitMs: annotation(a, 'sluice.dev/batch-wait') ?? 0,
+    ack: annotation(a, 'sluice.dev/ack') ?? 'response',
+  })
+}
+
+export function deliveryPlan(d: DeliverySpec, annotations: Annotations, timeoutMs: number): DeliveryPlan {
+  return {
+    retry: d.retry ?? 0,
+    backoffPolicy: d.backoffPolicy ?? 'exponential',
+    backoffDelayMs: milliseconds(d.backoffDelay) ?? BACKOFF_DELAY_MS,
+    backoffMaxMs: annotation(annotations, 'sluice.dev/backoff-max') ?? BACKOFF_MAX_MS,
+    // A time-out under a millisecond is still one.
+    timeoutMs: d.timeout === undefined ? timeoutMs : Math.max(1, milliseconds(d.timeout) ?? timeoutMs),
+    retryAfterMaxMs: milliseconds(d.retryAfterMax) ?? 0,
+    format: d.format ?? 'binary',
+  }
+}
+
+function milliseconds(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseIsoDuration(text)
+}
+
+/** The Service's own where the target is one: waiting longer than it works makes no sense. */
+function timeoutOf(draft: Draft, target: Key | null): number {
+  const plan = target === null ? undefined : draft.targetPlan(target)
+  const service = plan?.kind === 'service' ? draft.servicePlan(plan.service) : undefined
+  return service?.timeoutMs ?? TIMEOUT_MS
+}
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/i
+/** What the sender writes itself, and what could split or end the message. */
+const FORBIDDEN =
+  /^(?:connection|content-length|content-type|expect|host|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade|ce-.*)$/i
+
+/** `sluice.dev/headers-from-secret`: each key of the Secret is a header. null = not usable, and the status says why. */
+function secretHeaders(draft: Draft, p: SubscriptionParts): SubscriptionPlan['headers'] | null {
+  const name = annotation(p.annotations, 'sluice.dev/headers-from-secret')
+  if (name === undefined) return []
+  const where = `sluice.dev/headers-from-secret: Secret ${p.owner.namespace}/${name}`
+  const bad = (reason: string, message: string): null => {
+    draft.unresolved(p.owner.key, 'SecretResolved', reason, `${where} ${message}`)
+    return null
+  }
+  const data = draft.secret(p.owner.namespace, name)
+  if (data === undefined) return bad('NotFound', 'is missing; nothing is sent without it')
+  const headers: [string, Secret][] = []
+  for (const [key, value] of Object.entries(data)) {
+    if (!HEADER_NAME.test(key) || FORBIDDEN.test(key))
+      return bad('BadHeader', `has the key ${key}, which is no header that may be added`)
+    const text = value.reveal().replace(/[\r\n]+$/, '')
+    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(text)) return bad('BadHeader', `has a value of ${key} that no header can carry`)
+    headers.push([key.toLowerCase(), new Secret(text)])
+  }
+  return headers.sort((x, y) => (x[0] < y[0] ? -1 : 1))
+}

@@ -1,0 +1,19 @@
+import { broker } from './broker.ts'
+import { configMap } from './config-map.ts'
+import { kafkaSource } from './kafka-source.ts'
+import type { Kind } from './kind.ts'
+import { secret } from './secret.ts'
+import { service } from './service.ts'
+import { trigger } from './trigger.ts'
+
+/**
+ * Every kind that is served. The order is that of the paths: where two resources have one name, the first here has
+ * `/ns/name` (Broker, else Channel, Sequence, Parallel; DESIGN §4). ConfigMaps and Secrets come first, as the others read them.
+ */
+export const KINDS: readonly Kind[] = [configMap, secret, broker, service, trigger, kafkaSource]
+
+const BY_API_VERSION = new Map(KINDS.flatMap((k) => k.apiVersions.map((v) => [`${v} ${k.kind}`, k] as const)))
+
+export function kindOf(apiVersion: string, kind: string): Kind | undefined {
+  return BY_API_VERSION.get(`${apiVersion} ${kind}`)
+}

@@ -1,0 +1,128 @@
+import type { Key } from '../contract/ids.ts'
+import type { Plan } from '../contract/plan.ts'
+import { type ConfigSource, readConfig } from './config.ts'
+import { Draft, type PlanSettings } from './draft.ts'
+import type { ManifestFault } from './faults.ts'
+import { sentence } from './issues.ts'
+import type { Admitted } from './kind.ts'
+import type { ConfigMapSpec, Resource } from './resource.ts'
+import { kindOf, KINDS } from './kinds.ts'
+import { type Document, isObject } from './load.ts'
+
+export interface Planned {
+  /** What the sound resources were lowered to; to be applied only when there are no faults. */
+  readonly plan: Plan
+  readonly faults: readonly ManifestFault[]
+}
+
+interface Sorted {
+  readonly document: Document
+  readonly object: Readonly<Record<string, unknown>>
+  readonly kind: string
+}
+
+/**
+ * Resources in, plan out: defaults, then validation (all faults at once), then lowering. Pure.
+ * A ref to what is not there is no fault: the resource is accepted and its status says what is missing.
+ */
+export function planFrom(documents: readonly Document[], settings: PlanSettings): Planned {
+  const early = new Draft(
+    settings,
+    readConfig(() => undefined),
+  )
+  const sorted = sort(documents, early)
+  const admitted: Admitted[] = []
+  const take = (into: Draft, wanted: (kind: string) => boolean): void => {
+    for (const s of sorted) {
+      if (!wanted(s.kind)) continue
+      const a = admit(s, into)
+      if (a !== null && !isTaken(a.resource, into)) {
+        into.register(a.resource)
+        admitted.push(a)
+      }
+    }
+  }
+  take(early, (kind) => kind === 'ConfigMap')
+  const draft = new Draft(
+    settings,
+    readConfig((name) => knativeConfigMap(early, name)),
+  )
+  for (const a of admitted) draft.register(a.resource)
+  for (const kind of KINDS) if (kind.kind !== 'ConfigMap') take(draft, (k) => k === kind.kind)
+  for (const a of admitted) a.address(draft)
+  for (const a of admitted) a.connect(draft)
+  const views = new Map<Key, unknown>(admitted.map((a) => [a.resource.key, a.view]))
+  const plan = draft.finish(views)
+  return {
+    plan: { ...plan, notices: [...early.finish(views).notices, ...plan.notices] },
+    faults: inFileOrder([...early.faults, ...draft.faults], documents),
+  }
+}
+
+/** Takes out what is no object of Kubernetes (a fault) and what is not served (a notice a kind). */
+function sort(documents: readonly Document[], draft: Draft): Sorted[] {
+  const out: Sorted[] = []
+  const foreign = new Map<string, { count: number; readonly first: string }>()
+  for (const document of documents) {
+    const object = document.value
+    if (!isObject(object)) {
+      draft.fault(document, '', [], sentence('must be an object with apiVersion, kind and metadata', object))
+      continue
+    }
+    const { apiVersion, kind } = object
+    if (typeof apiVersion !== 'string') draft.fault(document, '', ['apiVersion'], sentence('must be a string', apiVersion))
+    if (typeof kind !== 'string') draft.fault(document, '', ['kind'], sentence('must be a string', kind))
+    if (typeof apiVersion !== 'string' || typeof kind !== 'string') continue
+    if (kindOf(apiVersion, kind) !== undefined) {
+      out.push({ document, object, kind })
+      continue
+    }
+    const served = KINDS.find((k) => k.kind === kind && sameGroup(k.apiVersions, apiVersion))
+    if (served !== undefined) {
+      draft.fault(document, kind, ['apiVersion'], `is "${apiVersion}", must be one of ${served.apiVersions.join(', ')}`)
+      continue
+    }
+    const name = `${apiVersion} ${kind}`
+    const known = foreign.get(name)
+    if (known === undefined) foreign.set(name, { count: 1, first: `${document.file}:${document.lineOf([])}` })
+    else known.count++
+  }
+  for (const [name, { count, first }] of foreign) {
+    draft.notice(`${first}: ${name} is not served here, ${count === 1 ? 'it is skipped' : `all ${count} of them are skipped`}`)
+  }
+  return out
+}
+
+function sameGroup(apiVersions: readonly string[], apiVersion: string): boolean {
+  const group = apiVersion.split('/')[0]
+  return apiVersion.includes('/') && apiVersions.some((v) => v.split('/')[0] === group)
+}
+
+function admit(s: Sorted, draft: Draft): Admitted | null {
+  const kind = kindOf(s.object['apiVersion'] as string, s.kind)
+  return kind === undefined ? null : kind.admit(s.object, s.document, draft)
+}
+
+function isTaken(r: Resource, draft: Draft): boolean {
+  const other = draft.resource(r.key)
+  if (other === undefined) return false
+  r.complain(
+    ['metadata', 'name'],
+    `${r.kind} ${r.namespace}/${r.name} stands at ${other.place} already; one of them must have another name`,
+  )
+  return true
+}
+
+/** Knative's own namespaces first; `default` for people who wrote none. */
+function knativeConfigMap(draft: Draft, name: string): ConfigSource | undefined {
+  for (const namespace of ['knative-serving', 'knative-eventing', 'default']) {
+    const found = draft.resource(`configmap/${namespace}/${name}`) as Resource<ConfigMapSpec> | undefined
+    if (found !== undefined) return { data: found.spec.data, complain: found.complain }
+  }
+  return undefined
+}
+
+function inFileOrder(faults: readonly ManifestFault[], documents: readonly Document[]): ManifestFault[] {
+  const files = [...new Set(documents.map((d) => d.file))]
+  return faults.toSorted((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line)
+}
