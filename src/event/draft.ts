@@ -1,7 +1,8 @@
 import type { AttributeValue, Envelope, Extension } from './event.ts'
 import { CloudEvent, NEW_ENVELOPE } from './event.ts'
 import type { BadEvent } from './attributes.ts'
-import { badEvent, checkAttributeName, faultOfAttribute, faultOfExtension, shown } from './attributes.ts'
+import { badEvent, checkAttributeName, faultOfAttribute, faultOfExtension, isTimestamp, shown } from './attributes.ts'
+import { mediaTypeOf } from './media.ts'
 import { passesLeft, TTL_ATTRIBUTE } from './ttl.ts'
 
 /** More than any real event has; it keeps the search for repeated names short. */
@@ -24,6 +25,8 @@ export class Draft {
   extensions: Extension[] = []
   /** The first thing that was wrong. */
   fault: BadEvent | null = null
+  /** Every value so far is printable ASCII and so needs no check as text: whoever puts another one sets this to false. */
+  clean = true
   /** undefined = the attribute was not there. */
   ttl: AttributeValue | undefined
   #repeats: 'refused' | 'last-wins' = 'refused'
@@ -42,6 +45,7 @@ export class Draft {
     this.schemaurl = undefined
     this.extensions = []
     this.fault = null
+    this.clean = true
     this.ttl = undefined
     this.#repeats = repeats
     this.#lenient = lenient
@@ -92,7 +96,7 @@ export class Draft {
   /** The event, or what is wrong with it. `data` is kept as it is, not copied. */
   finish(data: Uint8Array | null, base: Envelope = NEW_ENVELOPE): CloudEvent | BadEvent {
     const version = this.specversion
-    const fault = this.fault ?? this.#check(version)
+    const fault = this.fault ?? (this.#isPlain(version) ? null : this.#check(version))
     if (fault !== null) return fault
     const old = version === '0.3'
     // The other version's name for the schema is an ordinary extension in this one.
@@ -111,6 +115,21 @@ export class Draft {
       data,
       envelope: this.ttl === undefined ? base : { ...base, ttl: passesLeft(this.ttl) },
     })
+  }
+
+  /** Nearly every event is: the checks that are left when all is there and printable. What fails here is named by `#check`. */
+  #isPlain(version: string | undefined): boolean {
+    if (!this.clean || version !== '1.0' || !this.id || !this.source || !this.type) return false
+    if (this.subject === '' || this.dataschema !== undefined || this.schemaurl !== undefined) return false
+    if (this.time !== undefined && !isTimestamp(this.time)) return false
+    const type = this.datacontenttype
+    if (type !== undefined && (type === '' || (!this.#lenient && mediaTypeOf(type) === null))) return false
+    const extensions = this.extensions
+    for (let i = 0; i < extensions.length; i++) {
+      const x = extensions[i] as Extension
+      if (typeof x[1] === 'number' || checkAttributeName(x[0]) !== null) return false
+    }
+    return true
   }
 
   #check(version: string | undefined): BadEvent | null {

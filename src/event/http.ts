@@ -3,7 +3,7 @@ import { badEvent, checkAttributeName, isBad, shown } from './attributes.ts'
 import { Draft } from './draft.ts'
 import type { CloudEvent, Envelope } from './event.ts'
 import { NEW_ENVELOPE } from './event.ts'
-import { contentTypeText, decodeHeaderValue, headerText } from './header-value.ts'
+import { contentTypeText, decodeHeaderValue, headerText, isPlainHeader } from './header-value.ts'
 import { decodeBatch, decodeStructured } from './json.ts'
 import { decodeProtobuf, decodeProtobufBatch } from './protobuf.ts'
 import type { ContentForm } from './media.ts'
@@ -61,6 +61,11 @@ function collect(name: string, value: string): void {
       draft.refuse(name.slice(3), checkAttributeName(name.slice(3)) ?? '')
       return
     }
+    if (isPlainHeader(value)) {
+      draft.put(attribute, value)
+      return
+    }
+    draft.clean = false
     const text = decodeHeaderValue(value)
     if (text === undefined)
       draft.refuse(attribute, `the header "${name}" is not percent-encoded as it should be: "${shown(value)}"`)

@@ -13,7 +13,8 @@ export const STRUCTURED_JSON = 'application/cloudevents+json'
 export const BATCH_JSON = 'application/cloudevents-batch+json'
 
 const draft = new Draft()
-const texts = new TextCache()
+const names = new TextCache('names')
+const values = new TextCache('values')
 
 /** The `data` and `data_base64` members of the event being read: where the value begins and ends, -1 = not there. */
 let dataAt = -1
@@ -86,7 +87,7 @@ function readObject(b: Uint8Array, at: number, envelope: Envelope): CloudEvent |
       const valueAt = skipSpace(b, colon + 1)
       const valueEnd = skipValue(b, valueAt)
       if (valueEnd < 0) return notJson(`what begins at byte ${valueAt} is no JSON value`)
-      member(b, stringAt(b, i, keyEnd), valueAt, valueEnd)
+      member(b, repeatedAt(names, b, i, keyEnd), valueAt, valueEnd)
       i = skipSpace(b, valueEnd)
       const c = b[i++]
       if (c === 0x7d) break
@@ -116,7 +117,7 @@ function member(b: Uint8Array, name: string, at: number, end: number): void {
     return
   }
   if (!draft.allows(name) || c === 0x6e) return
-  if (c === 0x22) draft.put(name, stringAt(b, at, end))
+  if (c === 0x22) draft.put(name, name === 'id' || name === 'time' ? stringAt(b, at, end) : repeatedAt(values, b, at, end))
   else if (c === 0x74) draft.put(name, true)
   else if (c === 0x66) draft.put(name, false)
   else if (c === 0x7b || c === 0x5b) draft.refuse(name, `the attribute "${name}" has to be a string, an integer or a boolean`)
@@ -130,13 +131,9 @@ function member(b: Uint8Array, name: string, at: number, end: number): void {
 
 /** The text of the string literal between its quotes; UTF-8 has been checked. */
 function stringAt(b: Uint8Array, at: number, end: number): string {
-  let ascii = true
-  for (let i = at + 1; i < end - 1; i++) {
-    const c = b[i] as number
-    if (c === 0x5c) return JSON.parse(utf8Text(b, at, end)) as string
-    if (c > 0x7e) ascii = false
-  }
-  return ascii ? (texts.text(b, at + 1, end - 1) as string) : utf8Text(b, at + 1, end - 1)
+  if (isPlain(b, at + 1, end - 1)) return latin1Text(b, at + 1, end - 1)
+  draft.clean = false
+  return b.subarray(at, end).includes(0x5c) ? (JSON.parse(utf8Text(b, at, end)) as string) : utf8Text(b, at + 1, end - 1)
 }
 
 function finish(b: Uint8Array, envelope: Envelope): CloudEvent | BadEvent {
@@ -164,6 +161,21 @@ function fromBase64(name: string, b: Uint8Array, at: number, end: number): Uint8
   const bytes = b[at] === 0x22 ? base64Bytes(stringAt(b, at, end)) : undefined
   if (bytes === undefined) draft.refuse(name, `"${name}" is no base64 text`)
   return bytes ?? null
+}
+
+/** Printable ASCII without an escape. */
+function isPlain(b: Uint8Array, at: number, end: number): boolean {
+  for (let i = at; i < end; i++) {
+    const c = b[i] as number
+    if (c > 0x7e || c === 0x5c) return false
+  }
+  return true
+}
+
+/** The same for what repeats from event to event; what has an escape is not kept. */
+function repeatedAt(cache: TextCache, b: Uint8Array, at: number, end: number): string {
+  const kept = cache.text(b, at + 1, end - 1)
+  return kept !== undefined && !kept.includes('\\') ? kept : stringAt(b, at, end)
 }
 
 /** What the binary mode would carry: the JSON text as it stands, or the text of the string where the type is not JSON. */

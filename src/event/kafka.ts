@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { isBad } from './attributes.ts'
-import { base64Text, latin1Text, strictText, TextCache, utf8Bytes, utf8Text } from './bytes.ts'
+import { base64Text, isPrintable, latin1Text, strictText, TextCache, utf8Bytes, utf8Text } from './bytes.ts'
 import { Draft } from './draft.ts'
 import type { AttributeValue, Envelope, Extension } from './event.ts'
 import { CloudEvent, NEW_ENVELOPE } from './event.ts'
@@ -38,8 +38,8 @@ export interface WrapOptions {
 }
 
 const draft = new Draft()
-const names = new TextCache()
-const values = new TextCache()
+const names = new TextCache('names')
+const values = new TextCache('values')
 /** Header names in any case are rare; `Content-Type` is the one that is seen. */
 const CONTENT_TYPE = 'content-type'
 
@@ -60,14 +60,15 @@ export function fromKafkaRecord(r: RawRecord, receivedMs = 0): CloudEvent | null
     const value = header[1]
     if (value === null) continue
     if (name[0] === 0x63 && name[1] === 0x65 && name[2] === 0x5f) {
-      const attribute = names.text(name, 3, name.length)
-      const text = attribute === undefined ? undefined : valueOf(attribute, value)
-      if (text === undefined) draft.refuse('', 'a header is not UTF-8')
-      else draft.put(attribute as string, text)
+      const attribute = names.text(name, 3, name.length) ?? utf8Text(name, 3)
+      const text = valueOf(attribute, value)
+      if (text === undefined) draft.refuse(attribute, 'the header is not UTF-8')
+      else draft.put(attribute, text)
       continue
     }
     const text = names.text(name, 0, name.length)
-    if (text === CONTENT_TYPE || text?.toLowerCase() === CONTENT_TYPE) contentType = values.text(value, 0, value.length)
+    if (text === CONTENT_TYPE || (text?.length === CONTENT_TYPE.length && text.toLowerCase() === CONTENT_TYPE))
+      contentType = valueOf('', value)
     else if (text === 'traceparent') traceparent = strictText(value) ?? ''
     else if (text === 'tracestate') tracestate = strictText(value) ?? ''
   }
@@ -86,8 +87,29 @@ export function fromKafkaRecord(r: RawRecord, receivedMs = 0): CloudEvent | null
 
 /** Types and sources repeat from event to event, ids and times do not. */
 function valueOf(attribute: string, value: Uint8Array): string | undefined {
-  const unique = attribute === 'id' || attribute === 'time'
-  return unique ? strictText(value) : values.text(value, 0, value.length)
+  const end = value.length
+  if (attribute === 'id' || attribute === 'time') {
+    if (isPrintable(value, 0, end)) return latin1Text(value, 0, end)
+  } else {
+    const kept = values.text(value, 0, end)
+    if (kept !== undefined) return kept
+  }
+  draft.clean = false
+  return strictText(value)
+}
+
+const MOST_NAMES = 1024
+const wrappedNames = new Map<string, string>()
+
+/** `X-Trace_Id` → `kafkaheaderxtraceid`; '' for the content type. Kept a name, because names repeat. */
+function wrappedName(name: string): string {
+  const known = wrappedNames.get(name)
+  if (known !== undefined) return known
+  const lower = name.toLowerCase()
+  const wrapped = lower === CONTENT_TYPE ? '' : `kafkaheader${lower.replace(/[^a-z0-9]/g, '')}`
+  if (wrappedNames.size >= MOST_NAMES) wrappedNames.clear()
+  wrappedNames.set(name, wrapped)
+  return wrapped
 }
 
 function eventOrNull(result: ReturnType<Draft['finish']>): CloudEvent | null {
@@ -105,22 +127,20 @@ function envelopeOf(key: Uint8Array | null, traceparent: string, tracestate: str
  * key as `partitionkey` and `key`, headers as `kafkaheader<name>`. Knative InvalidCloudEventInterceptor
  */
 export function wrapKafkaRecord(r: RawRecord, o: WrapOptions, receivedMs = 0): CloudEvent {
-  const extensions = new Map<string, AttributeValue>()
+  const extensions: Extension[] = []
   const key = r.key === null || r.key.length === 0 ? null : keyValue(r.key, o.keyType)
-  if (key !== null) {
-    extensions.set('partitionkey', key)
-    extensions.set('key', key)
-  }
+  if (key !== null) extensions.push(['partitionkey', key], ['key', key])
   let contentType: string | undefined
   let traceparent = ''
   let tracestate = ''
   for (const [rawName, value] of r.headers) {
     // Knative fails on a header without a value; leaving it out keeps the record deliverable.
     if (value === null) continue
-    const name = utf8Text(rawName).toLowerCase()
-    const text = utf8Text(value)
-    if (name === CONTENT_TYPE) contentType = text.toLowerCase()
-    else extensions.set(`kafkaheader${name.replace(/[^a-z0-9]/g, '')}`, text)
+    const name = names.text(rawName, 0, rawName.length) ?? utf8Text(rawName)
+    const text = values.text(value, 0, value.length) ?? utf8Text(value)
+    const wrapped = wrappedName(name)
+    if (wrapped === '') contentType = text.toLowerCase()
+    else setLast(extensions, wrapped, text)
     if (name === 'traceparent') traceparent = text
     else if (name === 'tracestate') tracestate = text
   }
@@ -131,10 +151,20 @@ export function wrapKafkaRecord(r: RawRecord, o: WrapOptions, receivedMs = 0): C
     subject: `partition:${r.partition}#${r.offset}`,
     time: javaInstant(r.timestampMs),
     datacontenttype: contentType === '' ? undefined : contentType,
-    extensions: [...extensions],
+    extensions,
     data: r.value,
     envelope: envelopeOf(r.key, traceparent, tracestate, receivedMs),
   })
+}
+
+/** Two header names may become one; the last one counts, as in Knative. A record has few headers. */
+function setLast(extensions: Extension[], name: string, value: string): void {
+  for (let i = 0; i < extensions.length; i++) {
+    if ((extensions[i] as Extension)[0] !== name) continue
+    extensions[i] = [name, value]
+    return
+  }
+  extensions.push([name, value])
 }
 
 /** A key of the wrong size is read as text. Knative KeyDeserializer */
@@ -147,10 +177,23 @@ function keyValue(key: Uint8Array, type: KafkaKeyType): AttributeValue {
   return utf8Text(key)
 }
 
+/** The second that was written last and its text: records come many a second, and `toISOString` costs 0.5 µs. */
+let lastSecond = NaN
+let lastSecondText = ''
+
 /** ISO_OFFSET_DATE_TIME of Java leaves out trailing zeros of the fraction; undefined outside the years 0000 to 9999. */
 function javaInstant(ms: number): string | undefined {
   if (!(ms >= -62_167_219_200_000 && ms <= 253_402_300_799_999)) return undefined
-  return new Date(ms).toISOString().replace(/\.?0+Z$/, 'Z')
+  const second = Math.floor(ms / 1000)
+  if (second !== lastSecond) {
+    lastSecond = second
+    lastSecondText = new Date(second * 1000).toISOString().slice(0, 19)
+  }
+  const fraction = Math.floor(ms) - second * 1000
+  if (fraction === 0) return `${lastSecondText}Z`
+  return `${lastSecondText}.${String(1000 + fraction)
+    .slice(1)
+    .replace(/0+$/, '')}Z`
 }
 
 /** The shortest decimal that is this 32-bit float again. */
@@ -172,7 +215,6 @@ function javaNumber(value: number): string {
   return `${mantissa.includes('.') ? mantissa : `${mantissa}.0`}E${Number(exponent)}`
 }
 
-const MOST_NAMES = 1024
 const nameBytes = new Map<string, Uint8Array>()
 
 /** `type` → the bytes of `ce_type`, made once. */
