@@ -1,6 +1,6 @@
 /** First in, first out, in a ring that grows by doubling: no allocation an item, unlike an array that is shifted. */
 export class Fifo<T> {
-  #ring: (T | undefined)[] = new Array<T | undefined>(8).fill(undefined)
+  #ring: (T | undefined)[] = emptyRing<T>(8)
   #head = 0
   #size = 0
 
@@ -36,15 +36,17 @@ export class Fifo<T> {
   }
 
   clear(): void {
-    this.#ring = new Array<T | undefined>(8).fill(undefined)
+    this.#ring = emptyRing<T>(8)
     this.#head = 0
     this.#size = 0
   }
 
   #grow(): void {
-    const bigger = new Array<T | undefined>(this.#ring.length * 2).fill(undefined)
+    const bigger = emptyRing<T>(this.#ring.length * 2)
     for (let i = 0; i < this.#size; i++) bigger[i] = this.#ring[(this.#head + i) & (this.#ring.length - 1)]
     this.#ring = bigger
     this.#head = 0
   }
 }
+
+const emptyRing = <T>(length: number): (T | undefined)[] => Array.from({ length }, () => undefined)

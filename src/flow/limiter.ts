@@ -3,22 +3,26 @@ import { assert } from '../runtime/errors.ts'
 /** `sluice.dev/max-concurrency` of one subscription: what it has asked for and what runs, together. */
 export class Limiter {
   readonly most: number
-  #taken = 0
+  #taken: number
 
-  /** 0 = no limit. */
-  constructor(most: number) {
+  /** `most` 0 = no limit; `taken` = what is under way already. */
+  constructor(most: number, taken = 0) {
     this.most = most === 0 ? Infinity : most
+    this.#taken = taken
   }
 
   get taken(): number {
     return this.#taken
   }
 
-  /** false = at the limit, nothing taken. */
-  tryTake(): boolean {
-    if (this.#taken >= this.most) return false
+  get hasRoom(): boolean {
+    return this.#taken < this.most
+  }
+
+  /** Only where there is room. */
+  take(): void {
+    assert(this.hasRoom, `no more than ${this.most} at once`)
     this.#taken++
-    return true
   }
 
   give(): void {

@@ -1,0 +1,44 @@
+import type { Target } from '../contract/target.ts'
+import { Fifo } from '../flow/fifo.ts'
+import { waitingMost } from '../flow/window.ts'
+import type { LegName, Walk } from './walk.ts'
+
+/**
+ * Attempts one subscription may have under way towards a target without a limit: a bound for sockets and memory where
+ * nobody named one. With credits the credits are the bound.
+ */
+const UNLIMITED_ATTEMPTS = 512
+
+/** The way to one sink of a subscription: who wants to go, and how many have been offered to its gate. */
+export class Leg {
+  readonly name: LegName
+  target: Target | null
+  /** Offered to the gate and not yet started. */
+  asked = 0
+  attempting = 0
+  /** Due retries and those that go nowhere else; first in, first out. Who has left meanwhile is passed over. */
+  readonly ready = new Fifo<Walk>()
+  /** The gate refused: nothing is offered before it says that there is room, or a timer does. */
+  refused = false
+
+  constructor(name: LegName, target: Target | null) {
+    this.name = name
+    this.target = target
+  }
+
+  /** Whether the gate may be offered one more. */
+  get mayAsk(): boolean {
+    const target = this.target
+    if (target === null || this.refused || !target.open) return false
+    const credits = target.credits
+    if ((credits === undefined || credits === 0) && this.asked + this.attempting >= UNLIMITED_ATTEMPTS) return false
+    return this.asked < waitingMost(credits)
+  }
+
+  nextReady(): Walk | undefined {
+    for (let w = this.ready.shift(); w !== undefined; w = this.ready.shift()) {
+      if (w.state === 'waiting' && w.leg === this.name) return w
+    }
+    return undefined
+  }
+}
