@@ -1,4 +1,4 @@
-import type { CloudEvent } from '../event/event.ts'
+import { CloudEvent } from '../event/event.ts'
 import type { LaneId, SubId } from './ids.ts'
 import type { AttemptStory } from './outcome.ts'
 
@@ -43,3 +43,16 @@ export interface Undecodable {
   readonly headers: readonly (readonly [string, string])[]
   readonly why: string
 }
+
+/** Stands where an attempt has no delivery behind it: a producer waits for the answer itself. */
+export const SILENT_DELIVERY: Delivery = Object.freeze({
+  event: new CloudEvent({ id: '-', source: '-', type: '-' }),
+  sub: -1,
+  lane: 0,
+  position: 0,
+  redelivery: 0,
+  story: [],
+  phase: 'subscriber',
+  leaseUntilMs: 0,
+  bytes: 0,
+})

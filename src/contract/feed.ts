@@ -39,6 +39,8 @@ export interface Feed {
   attach(sub: SubId, key: string, from: Start): void
   /** Stops offering. `forget` also deletes position, delayed and parked events. */
   detach(sub: SubId, forget: boolean): void
+  /** Deletes what a detached subscription left behind; false = nothing of that name was here. */
+  forget(key: string): boolean
   /** Room again after `offer` said false. */
   resume(sub: SubId, lane: LaneId): void
   /** Any order, idempotent, returns at once; durable with the next group commit. `handed-back` leaves it unsettled. */

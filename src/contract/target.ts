@@ -10,6 +10,8 @@ export interface Origin {
   readonly port: number
   /** PEM bundle that signs an https origin, '' = the system's. */
   readonly caCerts: string
+  /** Name of this gateway for `Sluice-Hop`, where it is not known that the other side is not this gateway itself. */
+  readonly hop?: string
 }
 
 /** What one use of a credit was like, for the windows of the autoscaler. */

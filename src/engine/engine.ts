@@ -1,14 +1,16 @@
-import type { Feed, Source, SourceStatus } from '../contract/feed.ts'
+import type { Feed, Source, SourceStatus, Start } from '../contract/feed.ts'
 import type { Key, SubId } from '../contract/ids.ts'
 import type { Observer } from '../contract/observer.ts'
 import type { Plan, SourcePlan, StreamPlan, SubscriptionPlan, TargetPlan } from '../contract/plan.ts'
 import type { Stream } from '../contract/stream.ts'
+import type { Origin } from '../contract/target.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Services } from '../services/services.ts'
 import type { Custody } from '../store/custody.ts'
 import type { DeliveryMachine, Seat } from '../subscription/machine.ts'
+import type { RunningSpec } from '../subscription/route.ts'
 import { difference, same } from './difference.ts'
 import type { IdTables } from './id-table.ts'
 import { createTarget, type RunningTarget } from './targets.ts'
@@ -16,7 +18,7 @@ import { createTarget, type RunningTarget } from './targets.ts'
 /** How to open each kind of stream and source; assembled in gateway.ts. */
 export interface Openers {
   stream(id: number, plan: StreamPlan): Promise<Stream>
-  source(plan: SourcePlan, subscription: SubscriptionPlan): Source
+  source(plan: SourcePlan): Source
 }
 
 export interface EngineParts {
@@ -29,6 +31,8 @@ export interface EngineParts {
   readonly sender: Sender
   readonly custody: Custody
   readonly openers: Openers
+  /** Name of this gateway in `Sluice-Hop`. */
+  readonly hopId: string
   /** Host name of a Service, for the Host header of attempts. */
   readonly serviceHost: (key: Key, tag: string) => string
 }
@@ -65,6 +69,13 @@ export interface Engine {
   readonly subscriptions: ReadonlyMap<Key, RunningSubscription>
   readonly targets: ReadonlyMap<Key, RunningTarget>
   sourceStatus(key: Key): SourceStatus | undefined
+  /** A target for an address that is in no plan; its user closes it. */
+  targetFor(uri: string): RunningTarget
+  /** Forgets a removed subscription's position and what it held; false = nothing was left of it. */
+  forget(key: Key): boolean
+  /** A second, temporary reader for a subscription that runs. */
+  addReplay(id: SubId, key: Key, plan: SubscriptionPlan, from: Start): void
+  endReplay(key: Key): Promise<void>
   /** Feeds stop; attempts end or are handed back; streams are flushed and closed. */
   close(signal: AbortSignal): Promise<void>
 }
@@ -75,6 +86,8 @@ export function createEngine(parts: EngineParts): Engine {
   const sources = new Map<Key, RunningSource>()
   const subscriptions = new Map<Key, RunningSubscription>()
   const targets = new Map<Key, RunningTarget>()
+  const replays = new Map<Key, RunningSubscription>()
+  const origins = new Map<string, Origin>()
   let current: Plan | null = null
 
   const openStream = async (plan: StreamPlan): Promise<void> => {
@@ -94,10 +107,10 @@ export function createEngine(parts: EngineParts): Engine {
     await running.stream.close(signal)
   }
 
-  const openSource = (plan: SourcePlan, subscription: SubscriptionPlan): void => {
+  const openSource = (plan: SourcePlan): void => {
     const seat = machine.seat(plan.key)
     const stop = new AbortController()
-    const source = parts.openers.source(plan, subscription)
+    const source = parts.openers.source(plan)
     const inner = source.open(seat.intake, stop.signal)
     const feed = parts.custody.wrap(inner, seat.intake, (sub) => ids.sub(sub))
     seat.bind(feed)
@@ -112,12 +125,21 @@ export function createEngine(parts: EngineParts): Engine {
     running.stop.abort()
   }
 
-  const specOf = (plan: SubscriptionPlan) => ({
-    plan,
-    target: plan.target === null ? null : (targets.get(plan.target) ?? null),
-    reply: plan.reply === null ? null : (targets.get(plan.reply) ?? null),
-    deadLetter: plan.deadLetter === null ? null : (targets.get(plan.deadLetter) ?? null),
-  })
+  const specOf = (plan: SubscriptionPlan): RunningSpec => {
+    const find = (key: Key | null): RunningTarget | null => (key === null ? null : (targets.get(key) ?? null))
+    const isOwnStream = (key: Key | null): boolean => {
+      const target = current?.targets.find((t) => t.key === key)
+      return target?.kind === 'stream' && target.stream === originOf(plan)
+    }
+    return {
+      plan,
+      target: find(plan.target),
+      reply: find(plan.reply),
+      deadLetter: find(plan.deadLetter),
+      replyIsOwnStream: isOwnStream(plan.reply),
+      deadLetterIsOwnStream: isOwnStream(plan.deadLetter),
+    }
+  }
 
   const addSubscription = (plan: SubscriptionPlan): void => {
     const from = 'stream' in plan.from ? streams.get(plan.from.stream) : sources.get(plan.from.source)
@@ -139,35 +161,30 @@ export function createEngine(parts: EngineParts): Engine {
     running.feed.detach(running.id, false)
   }
 
+  const makeTarget = (plan: TargetPlan): RunningTarget =>
+    createTarget(ids.targets.of(plan.key), plan, {
+      clock: parts.clock,
+      sender: parts.sender,
+      services,
+      origins,
+      hopId: parts.hopId,
+      stream: (key) => streams.get(key)?.stream,
+      serviceHost: parts.serviceHost,
+    })
+
   const applyTargets = (before: readonly TargetPlan[], after: readonly TargetPlan[]): void => {
     const { added, changed } = difference(before, after)
     for (const plan of [...added, ...changed]) {
       const old = targets.get(plan.key)
-      targets.set(
-        plan.key,
-        createTarget(ids.targets.of(plan.key), plan, {
-          clock: parts.clock,
-          sender: parts.sender,
-          services,
-          stream: (key) => streams.get(key)?.stream,
-          serviceHost: parts.serviceHost,
-        }),
-      )
+      targets.set(plan.key, makeTarget(plan))
       // Whoever waits at the old one is refused and asks again, at the new one by then.
       if (old !== undefined) parts.clock.soon(() => old.close())
     }
   }
 
   const apply = async (plan: Plan): Promise<void> => {
-    const before = current
-    const empty: Pick<Plan, 'streams' | 'sources' | 'subscriptions' | 'targets' | 'services'> = {
-      streams: [],
-      sources: [],
-      subscriptions: [],
-      targets: [],
-      services: [],
-    }
-    const old = before ?? empty
+    const old: Pick<Plan, 'streams' | 'sources' | 'subscriptions' | 'targets' | 'services'> = current ?? EMPTY
+    current = plan
     const signal = new AbortController().signal
     const streamDiff = difference(old.streams, plan.streams)
     const sourceDiff = difference(old.sources, plan.sources)
@@ -186,10 +203,7 @@ export function createEngine(parts: EngineParts): Engine {
     for (const service of plan.services) services.apply(ids.services.of(service.key), service)
     await Promise.all([...streamDiff.added, ...streamDiff.changed].map(openStream))
     applyTargets(old.targets, plan.targets)
-    for (const source of [...sourceDiff.added, ...sourceDiff.changed]) {
-      const subscription = plan.subscriptions.find((s) => originOf(s) === source.key)
-      if (subscription !== undefined) openSource(source, subscription)
-    }
+    for (const source of [...sourceDiff.added, ...sourceDiff.changed]) openSource(source)
     const changedTargets = new Set(difference(old.targets, plan.targets).changed.map((t) => t.key))
     for (const subscription of plan.subscriptions) {
       const running = subscriptions.get(subscription.key)
@@ -205,7 +219,6 @@ export function createEngine(parts: EngineParts): Engine {
       targets.delete(key)
       target.close()
     }
-    current = plan
     const wanted = new Set(plan.services.map((s) => s.key))
     await Promise.all(old.services.filter((s) => !wanted.has(s.key)).map((s) => services.remove(s.key)))
   }
@@ -218,6 +231,26 @@ export function createEngine(parts: EngineParts): Engine {
     subscriptions,
     targets,
     sourceStatus: (key) => sources.get(key)?.source.status(),
+    targetFor: (uri) =>
+      makeTarget({ kind: 'uri', key: uri, uri, host: '', caCerts: '', limits: { maxConcurrency: 0, ratePerS: 0 } }),
+    forget(key) {
+      // Every feed is asked: a subscription may have moved from one broker to another in its life.
+      return [...streams.values(), ...sources.values()].map((s) => s.feed.forget(key)).some((known) => known)
+    },
+    addReplay(id, key, plan, from) {
+      const live = subscriptions.get(plan.key)
+      if (live === undefined) return
+      machine.add(id, live.seat, specOf({ ...plan, key }))
+      replays.set(key, { id, plan, seat: live.seat, feed: live.feed })
+      live.feed.attach(id, key, from)
+    },
+    async endReplay(key) {
+      const running = replays.get(key)
+      if (running === undefined) return
+      replays.delete(key)
+      await machine.remove(running.id)
+      running.feed.detach(running.id, true)
+    },
     async close(signal) {
       await machine.drain(signal)
       await Promise.all([...sources.keys()].map((key) => closeSource(key, signal)))
@@ -226,6 +259,8 @@ export function createEngine(parts: EngineParts): Engine {
     },
   }
 }
+
+const EMPTY = { streams: [], sources: [], subscriptions: [], targets: [], services: [] }
 
 function originOf(s: SubscriptionPlan): Key {
   return 'stream' in s.from ? s.from.stream : s.from.source

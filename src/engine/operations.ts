@@ -5,6 +5,7 @@ import type { CloudEvent } from '../event/event.ts'
 import { compileFilter } from '../filter/compile.ts'
 import type { Degraded, Operations, ParkedView, ResourceStatus } from '../observe/operations.ts'
 import type { Readings } from '../observe/instruments.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { Fault } from '../runtime/errors.ts'
 import type { Services } from '../services/services.ts'
 import type { DeliveryMachine } from '../subscription/machine.ts'
@@ -24,7 +25,7 @@ export interface OperationsParts {
   /** Sends one parked event again, to the subscription it came from or somewhere else; resolves with success. */
   readonly redeliver: (key: Key, event: CloudEvent, to: string) => Promise<boolean>
   readonly replays: { start(key: Key, from: Start): Promise<{ readonly events: number }> }
-  readonly pause: (ms: number) => Promise<void>
+  readonly clock: Clock
 }
 
 export function createOperations(parts: OperationsParts): Operations {
@@ -88,10 +89,11 @@ export function createOperations(parts: OperationsParts): Operations {
     pause: (key) => machine.pause(running(key).id),
     resume: (key) => machine.resume(running(key).id),
     replay: (key, from) => parts.replays.start(running(key).plan.key, from),
-    async purge(key) {
+    purge(key) {
       if (engine.subscriptions.has(key))
         throw new Fault('admin.refused', `${key} is in the manifests; remove it there first, then purge what it left`)
-      if (!(await engine.forget(key))) throw new Fault('admin.refused', `nothing is left of ${key}`)
+      if (!engine.forget(key)) throw new Fault('admin.refused', `nothing is left of ${key}`)
+      return Promise.resolve()
     },
     async skip(key) {
       const subscription = running(key)
@@ -239,7 +241,7 @@ async function replayParked(
         await store.remove(key, [entry.id])
         result.replayed++
       } else result.failed++
-      if (how.ratePerS > 0) await parts.pause(1_000 / how.ratePerS)
+      if (how.ratePerS > 0) await new Promise<void>((resolve) => parts.clock.after(1_000 / how.ratePerS, resolve))
     }
   }
 }

@@ -14,15 +14,13 @@ export function takeSnapshot(engine: Engine, machine: DeliveryMachine, services:
       return { key, events: stats.events, bytes: stats.bytes, oldestMs: stats.oldestMs, refusing: stats.refusing !== '' }
     }),
     services: (plan?.services ?? []).flatMap((service) =>
-      services
-        .revisions(service.key)
-        .map((r): RevisionNumbers => ({
-          key: service.key,
-          revision: r.revision,
-          gate: r.gate,
-          observation: r.observation,
-          desired: r.desired,
-        })),
+      services.revisions(service.key).map((r): RevisionNumbers => ({
+        key: service.key,
+        revision: r.revision,
+        gate: r.gate,
+        observation: r.observation,
+        desired: r.desired,
+      })),
     ),
   }
 }

@@ -21,6 +21,9 @@ export interface TargetParts {
   readonly clock: Clock
   readonly sender: Sender
   readonly services: Services
+  /** Equal addresses are one object, so that their connections are shared. */
+  readonly origins: Map<string, Origin>
+  readonly hopId: string
   /** The running stream of a key, undefined while it is not open. */
   readonly stream: (key: Key) => Stream | undefined
   /** Host name of a Service, for the Host header. */
@@ -41,15 +44,10 @@ export function createTarget(id: TargetId, plan: TargetPlan, parts: TargetParts)
 }
 
 /** One pseudo-pod behind a gate of its own; connections are shared between equal origins by the sender. */
-function uriTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'uri' }>, { clock, sender }: TargetParts): RunningTarget {
+function uriTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'uri' }>, parts: TargetParts): RunningTarget {
+  const { clock, sender } = parts
   const url = new URL(plan.uri)
-  const https = url.protocol === 'https:'
-  const origin: Origin = {
-    protocol: https ? 'https:' : 'http:',
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: url.port === '' ? (https ? 443 : 80) : Number(url.port),
-    caCerts: plan.caCerts,
-  }
+  const origin = originOf(url, plan.caCerts, parts)
   const gate = createGate({ clock, maxQueuedRequests: 0, limits: plan.limits, abandonedReturnMs: URI_ABANDONED_MS })
   gate.add(`uri-${randomId()}`, origin, plan.limits.maxConcurrency)
   const path = (url.pathname === '' ? '/' : url.pathname) + url.search
@@ -67,6 +65,18 @@ function uriTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'uri' }>, { c
     onRoom: (f) => gate.onRoom(f),
     close: () => gate.close(),
   }
+}
+
+function originOf(url: URL, caCerts: string, { origins, hopId }: TargetParts): Origin {
+  const protocol = url.protocol === 'https:' ? 'https:' : 'http:'
+  const port = url.port === '' ? (protocol === 'https:' ? 443 : 80) : Number(url.port)
+  const name = `${protocol}//${url.hostname}:${port} ${caCerts}`
+  let origin = origins.get(name)
+  if (origin === undefined) {
+    origin = { protocol, host: url.hostname.replace(/^\[|\]$/g, ''), port, caCerts, hop: hopId }
+    origins.set(name, origin)
+  }
+  return origin
 }
 
 /** The pods of a Service, whichever revision serves at the moment. */

@@ -96,6 +96,7 @@ export class RequestHeads {
     }
     let text = `POST ${path} HTTP/1.1\r\nhost: ${host === '' ? hostOf(origin) : host}\r\n`
     if (a.wantsReply) text += 'prefer: reply\r\n'
+    if (origin.hop !== undefined) text += `sluice-hop: ${origin.hop}\r\n`
     const namespace = fitValue(a.namespace)
     if (namespace) text += `kn-namespace: ${namespace}\r\n`
     if (paths.size >= MOST_PATHS) paths.clear()

@@ -1,0 +1,307 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { xpa } from './autoscaler/xpa.ts'
+import type { DeciderKit } from './contract/decider.ts'
+import type { Plan } from './contract/plan.ts'
+import { createEngine } from './engine/engine.ts'
+import { destinationOf } from './engine/destinations.ts'
+import { createIdTables } from './engine/id-table.ts'
+import { createOperations } from './engine/operations.ts'
+import { connectBacklogs } from './engine/backlog.ts'
+import { createRedeliver } from './engine/redeliver.ts'
+import { createReplays } from './engine/replays.ts'
+import { takeSnapshot } from './engine/snapshot.ts'
+import { budgetBytes, createBudget } from './flow/budget.ts'
+import { DEFAULT_LIMITS, openIngress } from './ingress/ingress.ts'
+import { Routes } from './ingress/routes.ts'
+import { openAdmin } from './observe/admin.ts'
+import { CONSOLE_PAGE } from './observe/console/page.ts'
+import { combineObservers, createRecorder } from './observe/recorder.ts'
+import { loadPaths } from './resources/load.ts'
+import { planFrom } from './resources/plan.ts'
+import { faultOf, faultText, type ManifestFault } from './resources/faults.ts'
+import type { ImageMapping } from './resources/images.ts'
+import type { Clock } from './runtime/clock.ts'
+import { Fault, messageOf } from './runtime/errors.ts'
+import type { Log } from './runtime/log.ts'
+import { watchProcess } from './runtime/machine.ts'
+import { randomId, type Random } from './runtime/random.ts'
+import { Secret } from './runtime/secret.ts'
+import { createSender } from './sender/sender.ts'
+import { createServices } from './services/services.ts'
+import type { KafkaSettings } from './sources/kafka/settings.ts'
+import { createKafkaSource } from './sources/kafka/source.ts'
+import { openCustody } from './store/custody.ts'
+import { lockDataFolder } from './store/data-folder.ts'
+import { openEmbeddedStream } from './streams/embedded.ts'
+import { createMemoryStream } from './streams/memory.ts'
+import { createDeliveryMachine } from './subscription/machine.ts'
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** Everything a gateway is told at start; the command line makes one of these. */
+export interface GatewaySettings {
+  readonly paths: readonly string[]
+  /** Text of `-f -`. */
+  readonly stdin: string
+  readonly listen: Address
+  readonly admin: Address
+  readonly dataDir: string
+  readonly domain: string
+  readonly images: readonly ImageMapping[]
+  readonly self: readonly string[]
+  readonly graceMs: number
+  readonly http: 'uws' | 'node'
+  readonly processes: boolean
+  /** Token file for an admin port that is not on loopback, '' = none. */
+  readonly adminTokenFile: string
+  readonly adminInsecure: boolean
+  readonly adminHosts: readonly string[]
+  readonly metricsDetail: boolean
+  readonly memoryLimitBytes: number
+  readonly inherited: { readonly path: string; readonly home: string }
+}
+
+export interface GatewayParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly droppedLogLines: () => number
+  /** The store failed: nothing can be promised any more. */
+  readonly onFatal: (why: Error) => void
+}
+
+export interface Gateway {
+  readonly url: string
+  readonly adminUrl: string
+  reload(): Promise<{ readonly generation: number; readonly faults: readonly string[] }>
+  /** Stops taking, finishes or hands back what runs within the grace, closes everything. */
+  stop(): Promise<void>
+}
+
+const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
+const QUEUED_REQUESTS = 10_000
+
+/** Builds the gateway layer by layer, from what everything stands on to what lets the first event in. */
+export async function startGateway(settings: GatewaySettings, parts: GatewayParts): Promise<Gateway> {
+  const { clock, random, log } = parts
+  const documents = (): { plan: Plan; faults: readonly ManifestFault[] } => {
+    const loaded = loadPaths(settings.paths, settings.stdin)
+    const { plan, faults } = planFrom(loaded.documents, {
+      domain: settings.domain,
+      images: settings.images,
+      self: [`${settings.listen.host}:${settings.listen.port}`, ...settings.self],
+      processes: settings.processes,
+      generation: ++generation,
+    })
+    return { plan, faults: [...loaded.faults, ...faults] }
+  }
+  let generation = 0
+  let ready = false
+
+  // What is wrong with the manifests is said before anything is opened.
+  const first = documents()
+  if (first.faults.length > 0) throw faultOf(first.faults)
+  const token = adminToken(settings)
+
+  // One gateway a data folder: two would give the same positions to different events.
+  mkdirSync(settings.dataDir, { recursive: true })
+  const lock = await lockDataFolder(settings.dataDir)
+
+  // Observers see every arrow and are known to nobody.
+  const ids = createIdTables()
+  const recorder = createRecorder({
+    names: ids,
+    originOf: (sub) => originOf(engine.plan(), ids.sub(sub)),
+    targetOf: (sub) => engine.plan()?.subscriptions.find((s) => s.key === ids.sub(sub))?.target ?? '',
+    wall: clock.wall,
+    detail: settings.metricsDetail,
+  })
+  const observer = combineObservers([recorder.observer])
+
+  // Memory is promised once, for lanes, gates, appends and replies together.
+  const budget = createBudget(budgetBytes(settings.memoryLimitBytes))
+
+  // Out: attempts leave through one sender, so that equal origins share connections.
+  const hopId = randomId()
+  const sender = createSender({ clock })
+
+  // Pods and their gates come before the machine, which only ever asks a gate.
+  const services = createServices({
+    clock,
+    log,
+    observer,
+    dataDir: settings.dataDir,
+    deciders: DECIDERS,
+    inherited: settings.inherited,
+    maxQueuedRequests: QUEUED_REQUESTS,
+    graceMs: settings.graceMs,
+  })
+
+  // What waits long or is given up, for sources that cannot keep it themselves.
+  const custody = await openCustody({ dir: join(settings.dataDir, 'custody'), clock, log })
+
+  // The machine sits between feeds and targets and knows neither kind.
+  const machine = createDeliveryMachine({ clock, random, log, observer, budget })
+
+  // The engine holds what runs and applies the difference of two plans.
+  const engine = createEngine({
+    ids,
+    clock,
+    log,
+    observer,
+    machine,
+    services,
+    sender,
+    custody,
+    hopId,
+    serviceHost: (key, tag) => serviceHost(engine.plan(), key, tag),
+    openers: {
+      stream: (id, plan) =>
+        plan.system === 'memory'
+          ? Promise.resolve(createMemoryStream({ id, plan, clock, observer, log }))
+          : openEmbeddedStream({
+              id,
+              plan,
+              clock,
+              observer,
+              log,
+              dir: join(settings.dataDir, 'streams', fileName(plan.key)),
+              onFatal: parts.onFatal,
+            }),
+      source: (plan) =>
+        createKafkaSource({ plan, settings: plan.settings as unknown as KafkaSettings, clock, random, log, observer }),
+    },
+  })
+
+  const routes = new Routes()
+  const apply = async (plan: Plan): Promise<void> => {
+    for (const notice of plan.notices) log.info(notice)
+    await engine.apply(plan)
+    connectBacklogs(plan, { engine, machine, services })
+    routes.set(plan.routes, (route) => destinationOf(route, { engine, services, ids, clock }))
+  }
+  await apply(first.plan)
+
+  const reload = async (): Promise<{ generation: number; faults: readonly string[] }> => {
+    const next = documents()
+    if (next.faults.length > 0) {
+      // Any fault leaves the running plan as it is.
+      log.error('the manifests were not taken', { faults: next.faults.map(faultText) })
+      return { generation: engine.plan()?.generation ?? 0, faults: next.faults.map(faultText) }
+    }
+    await apply(next.plan)
+    log.info('the manifests were taken', { generation: next.plan.generation })
+    return { generation: next.plan.generation, faults: [] }
+  }
+
+  // The ports last: whoever is answered finds everything behind the answer in place.
+  const readProcess = watchProcess()
+  const operations = createOperations({
+    engine,
+    machine,
+    services,
+    custody,
+    readings: () => ({
+      snapshot: takeSnapshot(engine, machine, services),
+      recorder,
+      process: { ...readProcess(), droppedLogLines: parts.droppedLogLines() },
+    }),
+    ready: () => ready,
+    dataUrl: () => ingress.url,
+    reload,
+    replays: createReplays({ engine, machine, ids, clock, log }),
+    redeliver: createRedeliver({ engine, machine, clock, targetFor: engine.targetFor }),
+    clock,
+  })
+  const ingress = await openIngress({
+    http: settings.http,
+    host: settings.listen.host,
+    port: settings.listen.port,
+    resolve: (host, path) => routes.resolve(host, path),
+    proxy: (request, credit, sink) => sender.proxy(request, credit, sink),
+    limits: DEFAULT_LIMITS,
+    hopId,
+    clock,
+    log,
+    observer,
+  })
+  const admin = await openAdmin({
+    operations,
+    clock,
+    host: settings.admin.host,
+    port: settings.admin.port,
+    token,
+    readsNeedToken: !LOOPBACK.includes(settings.admin.host) && !settings.adminInsecure,
+    hosts: settings.adminHosts,
+    page: CONSOLE_PAGE,
+  })
+  ready = true
+
+  return {
+    url: ingress.url,
+    adminUrl: admin.url,
+    reload,
+    async stop() {
+      ready = false
+      const grace = AbortSignal.timeout(settings.graceMs)
+      await ingress.drain(grace)
+      await engine.close(grace)
+      await services.close(settings.graceMs)
+      sender.close()
+      await custody.close(grace)
+      await ingress.close()
+      await admin.close()
+      lock.release()
+    },
+  }
+}
+
+const DECIDERS: Readonly<Record<'xpa' | 'kpa' | 'hpa', DeciderKit>> = {
+  xpa: { decider: xpa as DeciderKit['decider'], tickMs: 0, windows: () => null },
+  kpa: { decider: xpa as DeciderKit['decider'], tickMs: 0, windows: () => null },
+  hpa: { decider: xpa as DeciderKit['decider'], tickMs: 0, windows: () => null },
+}
+
+function originOf(plan: Plan | null, sub: string): string {
+  const from = plan?.subscriptions.find((s) => s.key === sub)?.from
+  if (from === undefined) return ''
+  return 'stream' in from ? from.stream : from.source
+}
+
+/** The first host route of a Service, which is the name it was given under the domain. */
+function serviceHost(plan: Plan | null, key: string, tag: string): string {
+  const route = plan?.routes.find((r) => r.to.kind === 'service' && r.to.service === key && r.to.tag === tag && r.host !== '')
+  return route?.host ?? ''
+}
+
+/** A key as a folder name: no separators, nothing hidden, never two keys in one folder. */
+function fileName(key: string): string {
+  return encodeURIComponent(key).replaceAll('.', '%2E')
+}
+
+/** The token of the data folder (0600, made once), or the one of `--admin-token-file`. */
+function adminToken(settings: GatewaySettings): Secret {
+  const loopback = LOOPBACK.includes(settings.admin.host)
+  if (settings.adminTokenFile !== '') {
+    try {
+      return new Secret(readFileSync(settings.adminTokenFile, 'utf8').trim())
+    } catch (e) {
+      throw new Fault('config.usage', `cannot read --admin-token-file: ${messageOf(e)}`, e)
+    }
+  }
+  if (!loopback && !settings.adminInsecure) {
+    throw new Fault(
+      'config.usage',
+      `--admin ${settings.admin.host} is not loopback: give --admin-token-file, or --admin-insecure to leave reading open`,
+    )
+  }
+  mkdirSync(settings.dataDir, { recursive: true })
+  const file = join(settings.dataDir, 'admin.token')
+  if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url') + '\n', { mode: 0o600 })
+  return new Secret(readFileSync(file, 'utf8').trim())
+}
