@@ -30,8 +30,6 @@ export interface SubscriptionState {
   readonly paused: boolean
   /** Why it reads nothing though nobody paused it, '' = it reads: `parked-full`, `rejecting`, `on-park`, `target-unresolved`. */
   readonly held: string
-  /** Lanes it has been offered something from: what an ordered one can do at once. */
-  readonly lanes: number
   /** Wall clock of when the oldest delivery in memory was offered, 0 = none. */
   readonly oldestMs: number
 }
@@ -54,7 +52,6 @@ const NOTHING: SubscriptionState = Object.freeze({
   retries: 0,
   paused: false,
   held: '',
-  lanes: 0,
   oldestMs: 0,
 })
 
@@ -82,12 +79,11 @@ export function stateOf(sub: Deliverer | undefined, clock: Clock): SubscriptionS
     detached: counts.detached,
     attempting: route.subscriber.attempting + route.reply.attempting + route.deadLetter.attempting,
     queued: route.subscriber.asked + route.reply.asked + route.deadLetter.asked,
-    lanes: [...table.lanes()].length,
+    lanes,
     attempts: counts.attempts,
     retries: counts.retries,
     paused: reader.paused,
     held: reader.held,
-    lanes,
     oldestMs: oldestMs === Infinity ? 0 : Math.round(clock.wall() - (clock.now() - oldestMs)),
   }
 }
