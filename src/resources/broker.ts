@@ -56,8 +56,10 @@ export const broker = defineKind<BrokerSpec>({
     for (const host of INGRESS_HOSTS) draft.route({ host, path, to: { kind: 'stream', stream: r.key, owner: r.key } })
     draft.addressable(r.key, shortestAddress(draft, r), `http://${INGRESS_HOSTS[0] as string}${path}`)
   },
-  connect: () => {},
-  immutable: (spec) => ({ 'spec.config': spec.config }),
+  immutable: (r) => [
+    [['metadata', 'annotations', CLASS], r.annotations[CLASS]],
+    [['spec', 'config'], r.spec.config],
+  ],
 })
 
 /** Triggers of this Broker without a delivery of their own have this one. */

@@ -1,5 +1,5 @@
 import type { Key } from '../contract/ids.ts'
-import type { DeliveryPlan, SubscriptionPlan } from '../contract/plan.ts'
+import type { DeliveryPlan, LimitsPlan, SubscriptionPlan } from '../contract/plan.ts'
 import { Secret } from '../runtime/secret.ts'
 import { annotation, type Annotations, limitsOf } from './annotations.ts'
 import type { Draft } from './draft.ts'
@@ -23,6 +23,13 @@ export const KAFKA_SOURCE_DELIVERY: DeliverySpec = {
 }
 export const NO_DELIVERY: DeliverySpec = {}
 
+/** Where reply events go: `to` null = dropped. Not resolved: there should be somewhere, so nothing is sent until there is. */
+export interface Reply {
+  readonly to: Key | null
+  readonly resolved: boolean
+}
+export const NO_REPLY: Reply = { to: null, resolved: true }
+
 /** Everything that is the same for a Trigger, a Subscription, a source's sink, a step and a branch. */
 export interface SubscriptionParts {
   readonly owner: Resource
@@ -36,12 +43,14 @@ export interface SubscriptionParts {
   readonly delivery: DeliverySpec
   /** The namespace refs of the delivery are looked up in (a Broker's for what it passes on). */
   readonly deliveryNamespace: string
-  readonly subscriber: Sink
+  /** A stream of the plan where a flow passes events on to itself. */
+  readonly subscriber: Sink | { readonly stream: Key }
   readonly subscriberRole: Role
-  /** For messages. */
+  /** Where it stands, for messages and for the name of the sink: `spec.subscriber`, `spec.steps[0]`. */
   readonly at: string
-  /** null = reply events are dropped. */
-  readonly reply: Key | null
+  /** Where the dead-letter sink stands. */
+  readonly deadLetterAt: string
+  readonly reply: Reply
   readonly host?: string
   /** Fields of the delivery that are said in another way (`k8s.aliyun.com/…`). */
   readonly override?: Partial<DeliveryPlan>
@@ -51,14 +60,7 @@ export interface SubscriptionParts {
 export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
   const limits = limitsOf(p.annotations)
   const headers = secretHeaders(draft, p)
-  const target = lowerSink(draft, p.owner, p.subscriber, {
-    key: `${p.key}#${p.subscriberRole}`,
-    role: p.subscriberRole,
-    namespace: p.owner.namespace,
-    limits,
-    at: p.at,
-    ...(p.host === undefined ? {} : { host: p.host }),
-  })
+  const target = lowerSubscriber(draft, p, limits)
   const dead = sinkOf(p.delivery.deadLetterSink)
   const deadLetter =
     dead === null
@@ -67,7 +69,7 @@ export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
           key: `${p.key}#deadLetterSink`,
           role: 'deadLetterSink',
           namespace: p.deliveryNamespace,
-          at: 'spec.delivery.deadLetterSink',
+          at: p.deadLetterAt,
         })
   const a = p.annotations
   draft.subscription(p.owner, {
@@ -79,8 +81,8 @@ export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
     order: annotation(a, 'sluice.dev/delivery-order') ?? p.order,
     onPark: annotation(a, 'sluice.dev/on-park') ?? 'continue',
     delivery: { ...deliveryPlan(p.delivery, a, timeoutOf(draft, target)), ...p.override },
-    target: headers === null ? null : target,
-    reply: p.reply,
+    target: headers === null || !p.reply.resolved ? null : target,
+    reply: p.reply.to,
     deadLetter,
     limits,
     headers: headers ?? [],
@@ -88,6 +90,26 @@ export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
     batchWaitMs: annotation(a, 'sluice.dev/batch-wait') ?? 0,
     ack: annotation(a, 'sluice.dev/ack') ?? 'response',
   })
+}
+
+function lowerSubscriber(draft: Draft, p: SubscriptionParts, limits: LimitsPlan): Key | null {
+  const key = `${p.key}#${p.subscriberRole}`
+  if ('stream' in p.subscriber) return draft.target(p.owner, { kind: 'stream', key, stream: p.subscriber.stream })
+  return lowerSink(draft, p.owner, p.subscriber, {
+    key,
+    role: p.subscriberRole,
+    namespace: p.owner.namespace,
+    limits,
+    at: p.at,
+    ...(p.host === undefined ? {} : { host: p.host }),
+  })
+}
+
+/** The sink of replies of a subscription, where one is written. */
+export function lowerReply(draft: Draft, owner: Resource, key: Key, sink: Sink | null, at: string): Reply {
+  if (sink === null) return NO_REPLY
+  const to = lowerSink(draft, owner, sink, { key: `${key}#reply`, role: 'reply', namespace: owner.namespace, at })
+  return { to, resolved: to !== null }
 }
 
 export function deliveryPlan(d: DeliverySpec, annotations: Annotations, timeoutMs: number): DeliveryPlan {

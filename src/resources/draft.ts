@@ -13,7 +13,7 @@ import type { Secret } from '../runtime/secret.ts'
 import type { KnativeConfig } from './config.ts'
 import { type ManifestFault, type Path, pathText } from './faults.ts'
 import type { ImageMapping } from './images.ts'
-import { type ConfigMapSpec, keyOf, type Resource, type SecretSpec } from './resource.ts'
+import { type ConfigMapSpec, type Immutables, keyOf, type Resource, type SecretSpec } from './resource.ts'
 import type { Document } from './load.ts'
 import { RouteTable } from './route-table.ts'
 
@@ -28,6 +28,8 @@ export interface PlanSettings {
   /** false = `--no-processes`: Services get no process of their own here. */
   readonly processes: boolean
   readonly generation: number
+  /** `Planned.immutables` of the plan that runs: what may not change then is a fault. */
+  readonly running?: Immutables
 }
 
 type Unresolved = ResourceView['unresolved'][number]
@@ -48,6 +50,7 @@ export class Draft {
   readonly faults: ManifestFault[] = []
   readonly routes = new RouteTable()
   readonly #streams = new Map<Key, StreamPlan>()
+  readonly #streamOwners = new Map<Key, Resource>()
   readonly #subscriptions = new Map<Key, SubscriptionPlan>()
   readonly #sources = new Map<Key, SourcePlan>()
   readonly #targets = new Map<Key, TargetPlan>()
@@ -96,8 +99,13 @@ export class Draft {
       return false
     }
     this.#streams.set(plan.key, plan)
+    this.#streamOwners.set(plan.key, owner)
     this.#item(owner.key, plan.key)
     return true
+  }
+
+  streamOwner(key: Key): Resource | undefined {
+    return this.#streamOwners.get(key)
   }
 
   subscription(owner: Resource, plan: SubscriptionPlan): void {

@@ -22,7 +22,7 @@ export const isoDuration = z
   .string()
   .refine((text) => parseIsoDuration(text) !== undefined, MUST_BE_ISO)
   .meta({ format: 'duration' })
-const isoDurationOverZero = isoDuration.refine((text) => parseIsoDuration(text) !== 0, 'must be longer than PT0S')
+export const isoDurationOverZero = isoDuration.refine((text) => parseIsoDuration(text) !== 0, 'must be longer than PT0S')
 
 /** A whole number in a range, with one message for all ways to miss it. */
 export function whole(least: number, most: number): z.ZodNumber {
@@ -66,7 +66,7 @@ export const REF = z.strictObject({
   address: z.string().optional(),
 })
 /** A ref of the first versions was an ObjectReference of Kubernetes. */
-const OLD_REF = REF.extend({
+export const OLD_REF = REF.extend({
   uid: anything.optional(),
   resourceVersion: anything.optional(),
   fieldPath: anything.optional(),
@@ -86,7 +86,7 @@ interface SinkLike {
   readonly uri?: string | undefined
 }
 
-function checkSink(sink: SinkLike, refine: z.RefinementCtx): void {
+export function checkSink(sink: SinkLike, refine: z.RefinementCtx): void {
   if (sink.ref === undefined && sink.uri === undefined) {
     refine.addIssue({ code: 'custom', message: 'must have a ref or a uri', input: sink })
   } else if (sink.ref === undefined && sink.uri !== undefined && !URL.canParse(sink.uri)) {
@@ -99,7 +99,8 @@ function checkSink(sink: SinkLike, refine: z.RefinementCtx): void {
   }
 }
 
-const SINK_SHAPE = {
+/** The fields of a Destination, for what has more beside them; `checkSink` belongs to it. */
+export const SINK_SHAPE = {
   ref: REF.optional(),
   uri: sinkUri.optional(),
   CACerts: z.string().optional(),
@@ -110,28 +111,37 @@ const SINK_SHAPE = {
 export const SINK = z.strictObject(SINK_SHAPE).superRefine(checkSink)
 
 /** Destination as v1alpha1 and v1beta1 had it: the ref's fields may stand beside it, `dnsName` was a host alone. */
-export const OLD_SINK = z
-  .strictObject({
-    ...SINK_SHAPE,
-    ref: OLD_REF.optional(),
-    dnsName: z.string().optional(),
-    apiVersion: z.string().optional(),
-    kind: z.string().optional(),
-    name: z.string().optional(),
-    namespace: z.string().optional(),
-    deprecatedAPIVersion: z.string().optional(),
-    deprecatedKind: z.string().optional(),
-    deprecatedName: z.string().optional(),
-    deprecatedNamespace: z.string().optional(),
-  })
-  .superRefine((sink, refine) => {
-    const kind = sink.kind ?? sink.deprecatedKind
-    const name = sink.name ?? sink.deprecatedName
-    if (kind === undefined && name === undefined && sink.dnsName === undefined) checkSink(sink, refine)
-    else if (sink.dnsName === undefined && (kind === undefined || name === undefined)) {
-      refine.addIssue({ code: 'custom', message: 'must have a kind and a name, or a ref, or a uri', input: sink })
-    }
-  })
+export const OLD_SINK_SHAPE = {
+  ...SINK_SHAPE,
+  ref: OLD_REF.optional(),
+  dnsName: z.string().min(1).optional(),
+  apiVersion: z.string().optional(),
+  kind: z.string().optional(),
+  name: z.string().optional(),
+  namespace: z.string().optional(),
+  deprecatedAPIVersion: z.string().optional(),
+  deprecatedKind: z.string().optional(),
+  deprecatedName: z.string().optional(),
+  deprecatedNamespace: z.string().optional(),
+}
+interface OldSinkLike extends SinkLike {
+  readonly dnsName?: string | undefined
+  readonly kind?: string | undefined
+  readonly name?: string | undefined
+  readonly deprecatedKind?: string | undefined
+  readonly deprecatedName?: string | undefined
+}
+
+export function checkOldSink(sink: OldSinkLike, refine: z.RefinementCtx): void {
+  const kind = sink.kind ?? sink.deprecatedKind
+  const name = sink.name ?? sink.deprecatedName
+  if (kind === undefined && name === undefined && sink.dnsName === undefined) checkSink(sink, refine)
+  else if (sink.dnsName === undefined && (kind === undefined || name === undefined)) {
+    refine.addIssue({ code: 'custom', message: 'must have a kind and a name, or a ref, or a uri', input: sink })
+  }
+}
+
+export const OLD_SINK = z.strictObject(OLD_SINK_SHAPE).superRefine(checkOldSink)
 
 const DELIVERY_SHAPE = {
   retry: whole(0, 2 ** 31 - 1).optional(),

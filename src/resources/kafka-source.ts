@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { DeliveryPlan } from '../contract/plan.ts'
 import { annotation } from './annotations.ts'
-import { KAFKA_SOURCE_DELIVERY, lowerSubscription } from './delivery.ts'
+import { KAFKA_SOURCE_DELIVERY, lowerSubscription, NO_REPLY } from './delivery.ts'
 import type { Draft } from './draft.ts'
 import { anything, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, SINK, whole } from './fields.ts'
 import { KAFKA_NET, kafkaCredentials, type KafkaNet } from './kafka-net.ts'
@@ -118,7 +118,7 @@ export const kafkaSource = defineKind<KafkaSourceSpec>({
     })
     subscribe(r, draft)
   },
-  immutable: (spec) => ({ 'spec.consumerGroup': spec.consumerGroup }),
+  immutable: ({ spec }) => [[['spec', 'consumerGroup'], spec.consumerGroup]],
   view: ({ net, ...spec }) => ({ ...spec, net: { sasl: net.sasl !== null, tls: net.tls !== null } }),
 })
 
@@ -159,7 +159,8 @@ function subscribe(r: Resource<KafkaSourceSpec>, draft: Draft): void {
     subscriber: r.spec.sink,
     subscriberRole: 'sink',
     at: 'spec.sink',
-    reply: null,
+    deadLetterAt: 'spec.delivery.deadLetterSink',
+    reply: NO_REPLY,
     host: annotation(r.annotations, 'k8s.aliyun.com/domain') ?? '',
     override: alibabaDelivery(r),
   })

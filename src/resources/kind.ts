@@ -6,7 +6,7 @@ import type { Draft } from './draft.ts'
 import { METADATA } from './fields.ts'
 import { faultsOf, mustBe } from './issues.ts'
 import { type Document, isObject } from './load.ts'
-import { type Complain, keyOf, type Resource, texts } from './resource.ts'
+import { type Complain, type Immutable, keyOf, type Resource, texts } from './resource.ts'
 
 /** One apiVersion: what is read, and how it becomes the newest spelling. */
 export interface Version<Spec> {
@@ -27,8 +27,8 @@ export interface KindSpec<Spec> {
   address?(r: Resource<Spec>, draft: Draft): void
   /** What refers to others: subscriptions, sources, targets. */
   connect?(r: Resource<Spec>, draft: Draft): void
-  /** Paths and values that a reload may not change. */
-  immutable?(spec: Spec): Readonly<Record<string, unknown>>
+  /** What a reload may not change. */
+  immutable?(r: Resource<Spec>): Immutable
   /** What `sluice get` shows; the spec where absent. */
   view?(spec: Spec): unknown
 }
@@ -47,7 +47,7 @@ export interface Admitted {
   readonly resource: Resource
   address(draft: Draft): void
   connect(draft: Draft): void
-  readonly immutable: Readonly<Record<string, unknown>>
+  readonly immutable: Immutable
   readonly view: unknown
 }
 
@@ -125,7 +125,7 @@ function admit<Spec>(
     resource,
     address: (d) => k.address?.(resource, d),
     connect: (d) => k.connect?.(resource, d),
-    immutable: k.immutable?.(read.spec) ?? {},
+    immutable: k.immutable?.(resource) ?? [],
     view: k.view === undefined ? read.spec : k.view(read.spec),
   }
 }

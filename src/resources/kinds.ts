@@ -1,16 +1,34 @@
 import { broker } from './broker.ts'
+import { channel, inMemoryChannel } from './channel.ts'
 import { configMap } from './config-map.ts'
+import { eventType } from './event-type.ts'
 import { kafkaSource } from './kafka-source.ts'
 import type { Kind } from './kind.ts'
+import { parallel } from './parallel.ts'
 import { secret } from './secret.ts'
+import { sequence } from './sequence.ts'
 import { service } from './service.ts'
+import { subscription } from './subscription.ts'
 import { trigger } from './trigger.ts'
 
 /**
  * Every kind that is served. The order is that of the paths: where two resources have one name, the first here has
  * `/ns/name` (Broker, else Channel, Sequence, Parallel; DESIGN §4). ConfigMaps and Secrets come first, as the others read them.
  */
-export const KINDS: readonly Kind[] = [configMap, secret, broker, service, trigger, kafkaSource]
+export const KINDS: readonly Kind[] = [
+  configMap,
+  secret,
+  broker,
+  channel,
+  inMemoryChannel,
+  sequence,
+  parallel,
+  service,
+  trigger,
+  subscription,
+  kafkaSource,
+  eventType,
+]
 
 const BY_API_VERSION = new Map(KINDS.flatMap((k) => k.apiVersions.map((v) => [`${v} ${k.kind}`, k] as const)))
 

@@ -2,10 +2,11 @@ import type { Key } from '../contract/ids.ts'
 import type { Plan } from '../contract/plan.ts'
 import { type ConfigSource, readConfig } from './config.ts'
 import { Draft, type PlanSettings } from './draft.ts'
-import type { ManifestFault } from './faults.ts'
-import { sentence } from './issues.ts'
+import { flowCycles } from './cycles.ts'
+import { type ManifestFault, shown } from './faults.ts'
+import { sentence, valueAt } from './issues.ts'
 import type { Admitted } from './kind.ts'
-import type { ConfigMapSpec, Resource } from './resource.ts'
+import { type ConfigMapSpec, type Immutables, keyOf, type Resource } from './resource.ts'
 import { kindOf, KINDS } from './kinds.ts'
 import { type Document, isObject } from './load.ts'
 
@@ -13,6 +14,8 @@ export interface Planned {
   /** What the sound resources were lowered to; to be applied only when there are no faults. */
   readonly plan: Plan
   readonly faults: readonly ManifestFault[]
+  /** Handed back as `running` with the next manifests. */
+  readonly immutables: Immutables
 }
 
 interface Sorted {
@@ -30,7 +33,7 @@ export function planFrom(documents: readonly Document[], settings: PlanSettings)
     settings,
     readConfig(() => undefined),
   )
-  const sorted = sort(documents, early)
+  const sorted = withoutChildren(sort(documents, early), early)
   const admitted: Admitted[] = []
   const take = (into: Draft, wanted: (kind: string) => boolean): void => {
     for (const s of sorted) {
@@ -53,9 +56,12 @@ export function planFrom(documents: readonly Document[], settings: PlanSettings)
   for (const a of admitted) a.connect(draft)
   const views = new Map<Key, unknown>(admitted.map((a) => [a.resource.key, a.view]))
   const plan = draft.finish(views)
+  refuseCycles(plan, draft)
+  checkReload(settings.running, admitted)
   return {
     plan: { ...plan, notices: [...early.finish(views).notices, ...plan.notices] },
     faults: inFileOrder([...early.faults, ...draft.faults], documents),
+    immutables: new Map(admitted.map((a) => [a.resource.key, a.immutable])),
   }
 }
 
@@ -93,6 +99,37 @@ function sort(documents: readonly Document[], draft: Draft): Sorted[] {
   return out
 }
 
+/**
+ * A dump of a cluster also holds what controllers made: the channels of a Sequence, the backing of a Channel, the
+ * Subscriptions of Triggers. Their owners make them here as well, so they are left out where the owner is given.
+ */
+function withoutChildren(sorted: readonly Sorted[], draft: Draft): Sorted[] {
+  const given = new Set(sorted.map((s) => keyOf(s.kind, ...nameOf(s.object))))
+  let left = 0
+  const kept = sorted.filter((s) => {
+    const owners = valueAt(s.object, ['metadata', 'ownerReferences'])
+    const [namespace] = nameOf(s.object)
+    const owned =
+      Array.isArray(owners) &&
+      owners.some(
+        (o) => isObject(o) && o['controller'] === true && given.has(keyOf(String(o['kind']), namespace, String(o['name']))),
+      )
+    if (owned) left++
+    return !owned
+  })
+  if (left > 0)
+    draft.notice(
+      `${left === 1 ? 'one resource belongs' : `${left} resources belong`} to others given here and ${left === 1 ? 'is' : 'are'} left out`,
+    )
+  return kept
+}
+
+function nameOf(object: Readonly<Record<string, unknown>>): [namespace: string, name: string] {
+  const namespace = valueAt(object, ['metadata', 'namespace'])
+  const name = valueAt(object, ['metadata', 'name'])
+  return [typeof namespace === 'string' ? namespace : 'default', typeof name === 'string' ? name : '?']
+}
+
 function sameGroup(apiVersions: readonly string[], apiVersion: string): boolean {
   const group = apiVersion.split('/')[0]
   return apiVersion.includes('/') && apiVersions.some((v) => v.split('/')[0] === group)
@@ -120,6 +157,29 @@ function knativeConfigMap(draft: Draft, name: string): ConfigSource | undefined 
     if (found !== undefined) return { data: found.spec.data, complain: found.complain }
   }
   return undefined
+}
+
+function refuseCycles(plan: Plan, draft: Draft): void {
+  for (const [first, ...rest] of flowCycles(plan, (stream) => draft.streamOwner(stream))) {
+    if (first === undefined) continue
+    const round = [first, ...rest, first].map((r) => `${r.kind} ${r.namespace}/${r.name}`).join(' → ')
+    const message = `makes a cycle: ${round}; every event would go round for ever, so let one of them end elsewhere`
+    first.complain(['spec'], message)
+  }
+}
+
+/** Fields that stay as they are while a resource lives: changing them under a running one would split its history. */
+function checkReload(running: Immutables | undefined, admitted: readonly Admitted[]): void {
+  if (running === undefined) return
+  for (const { resource: r, immutable } of admitted) {
+    const before = running.get(r.key)
+    for (const [i, [path, value]] of immutable.entries()) {
+      const was = before?.[i]?.[1]
+      if (before === undefined || JSON.stringify(was) === JSON.stringify(value)) continue
+      const remedy = `take the ${r.kind} away and bring it back, or give the new one another name`
+      r.complain(path, `is ${shown(value)}, was ${shown(was)}, and cannot be changed while it runs; ${remedy}`)
+    }
+  }
 }
 
 function inFileOrder(faults: readonly ManifestFault[], documents: readonly Document[]): ManifestFault[] {

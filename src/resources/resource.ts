@@ -6,6 +6,11 @@ import { isObject } from './load.ts'
 /** Writes down one fault of the resource at hand. */
 export type Complain = (path: Path, message: string) => void
 
+/** Fields that stay as they are while the resource lives, and what they hold. */
+export type Immutable = readonly (readonly [path: Path, value: unknown])[]
+
+export type Immutables = ReadonlyMap<Key, Immutable>
+
 /** A resource that was accepted, in the newest spelling, with its defaults. */
 export interface Resource<Spec = unknown> {
   readonly apiVersion: string

@@ -62,7 +62,7 @@ export interface SinkOptions {
   /** Host header to send instead of the URI's, '' = the URI's. */
   readonly host?: string
   readonly limits?: LimitsPlan
-  /** For messages: where in the resource it stands. */
+  /** Where in the resource it stands; names the sink in `sluice get`. */
   readonly at: string
 }
 
@@ -75,7 +75,7 @@ export function lowerSink(draft: Draft, owner: Resource, sink: Sink, o: SinkOpti
     return null
   }
   const url = new URL(found.url)
-  draft.sink(owner.key, o.role, found.url)
+  draft.sink(owner.key, sinkName(o), found.url)
   const to = whoseIs(draft, url, host)
   if (to === 'nobody') {
     const asked = `${host === '' ? url.host : host}${url.pathname}`
@@ -96,6 +96,14 @@ export function lowerSink(draft: Draft, owner: Resource, sink: Sink, o: SinkOpti
   if (to.kind === 'target') return to.target
   if (to.kind === 'stream') return draft.target(owner, { kind: 'stream', key: o.key, stream: to.stream })
   return draft.target(owner, { kind: 'service', key: o.key, service: to.service, tag: to.tag, path: url.pathname + url.search })
+}
+
+/** `subscriber`, `deadLetterSink`, `steps[0]`, `branches[1].reply`, … */
+function sinkName(o: SinkOptions): string {
+  return o.at
+    .replace(/^spec\./, '')
+    .replace(/(^|\.)delivery\./, '$1')
+    .replace(/ .*$/, '')
 }
 
 /** The stream or target of ours that a URL means, null when it is somebody else's. */

@@ -48,3 +48,10 @@ export function shortestAddress(draft: Draft, owner: Resource): string {
   const own = to?.kind === 'stream' && to.owner === owner.key
   return `{data}${own ? short : `/${owner.namespace}/${owner.plural}/${owner.name}`}`
 }
+
+/** A template may name any kind of channel; here they are all the one embedded stream. */
+export function noteTemplate(owner: Resource, template: { readonly kind: string } | undefined, draft: Draft): void {
+  if (template === undefined || template.kind === 'InMemoryChannel' || template.kind === 'Channel') return
+  const what = `a ${template.kind} is not served, its events stand in the embedded stream`
+  draft.notice(`${owner.place}: ${owner.kind} ${owner.namespace}/${owner.name}: ${what}`)
+}

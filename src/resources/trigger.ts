@@ -102,10 +102,14 @@ export const trigger = defineKind<TriggerSpec>({
       subscriber: r.spec.subscriber,
       subscriberRole: 'subscriber',
       at: 'spec.subscriber',
-      reply,
+      deadLetterAt: own === undefined ? 'spec.delivery.deadLetterSink of the Broker' : 'spec.delivery.deadLetterSink',
+      reply: { to: reply, resolved: true },
     })
   },
-  immutable: (spec) => ({ 'spec.broker': spec.broker, 'spec.brokerRef': spec.brokerRef }),
+  immutable: ({ spec }) => [
+    [['spec', 'broker'], spec.broker],
+    [['spec', 'brokerRef'], spec.brokerRef],
+  ],
 })
 
 /** `filters` wins over `filter` where both say something. */
