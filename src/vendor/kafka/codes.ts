@@ -1,0 +1,64 @@
+/** Error codes of the Kafka protocol that change what the caller does next. */
+export const CODE = {
+  none: 0,
+  offsetOutOfRange: 1,
+  corrupt: 2,
+  unknownTopicOrPartition: 3,
+  leaderNotAvailable: 5,
+  notLeaderOrFollower: 6,
+  replicaNotAvailable: 9,
+  offsetMetadataTooLarge: 12,
+  coordinatorLoading: 14,
+  coordinatorNotAvailable: 15,
+  notCoordinator: 16,
+  illegalGeneration: 22,
+  inconsistentGroupProtocol: 23,
+  unknownMemberId: 25,
+  rebalanceInProgress: 27,
+  topicAuthorizationFailed: 29,
+  groupAuthorizationFailed: 30,
+  storage: 56,
+  fetchSessionIdNotFound: 70,
+  invalidFetchSessionEpoch: 71,
+  fencedLeaderEpoch: 74,
+  unknownLeaderEpoch: 75,
+  offsetNotAvailable: 78,
+  memberIdRequired: 79,
+  fencedInstanceId: 82,
+  unstableOffsetCommit: 88,
+  unknownTopicId: 100,
+  inconsistentTopicId: 103,
+  fetchSessionTopicIdError: 106,
+} as const
+
+const NAMES = new Map<number, string>(Object.entries(CODE).map(([name, code]) => [code, name]))
+
+/** For people: the name where we know it, with the number. */
+export function codeName(code: number): string {
+  return `${NAMES.get(code) ?? 'error'} (${code})`
+}
+
+/** The cached leaders are not those of now: ask for metadata again. */
+export function isStaleLeader(code: number): boolean {
+  return (
+    code === CODE.unknownTopicOrPartition ||
+    code === CODE.leaderNotAvailable ||
+    code === CODE.notLeaderOrFollower ||
+    code === CODE.replicaNotAvailable ||
+    code === CODE.fencedLeaderEpoch ||
+    code === CODE.unknownLeaderEpoch ||
+    code === CODE.unknownTopicId ||
+    code === CODE.inconsistentTopicId ||
+    code === CODE.offsetNotAvailable
+  )
+}
+
+/** Another broker coordinates the group now, or this one is not ready yet. */
+export function isLostCoordinator(code: number): boolean {
+  return code === CODE.coordinatorLoading || code === CODE.coordinatorNotAvailable || code === CODE.notCoordinator
+}
+
+/** The group goes on without us: what we owned may be somebody else's. */
+export function isLostMembership(code: number): boolean {
+  return code === CODE.unknownMemberId || code === CODE.illegalGeneration || code === CODE.fencedInstanceId
+}

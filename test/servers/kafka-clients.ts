@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto'
+import { Admin, Producer, ProduceAcks, type CompressionAlgorithmValue } from '@platformatic/kafka'
+
+/** One record to produce; Buffers as they go on the wire. */
+export interface TestRecord {
+  readonly key?: Buffer
+  readonly value?: Buffer
+  readonly headers?: readonly (readonly [string, string | Buffer])[]
+  readonly partition?: number
+}
+
+/** What tests do to a Kafka beside reading it: topics, records, groups. */
+export interface KafkaTestClient {
+  createTopic(
+    name: string,
+    partitions: number,
+    o?: { replicas?: number; configs?: Readonly<Record<string, string>> },
+  ): Promise<string>
+  addPartitions(topic: string, count: number): Promise<void>
+  deleteTopic(topic: string): Promise<void>
+  deleteRecordsBefore(topic: string, partition: number, offset: number): Promise<void>
+  produce(topic: string, records: readonly TestRecord[], compression?: CompressionAlgorithmValue): Promise<void>
+  /** Committed offset and metadata by partition; -1 = none. */
+  committed(group: string, topic: string): Promise<Map<number, { offset: number; metadata: string }>>
+  members(group: string): Promise<number>
+  close(): Promise<void>
+}
+
+export function kafkaTestClient(bootstrap: string): KafkaTestClient {
+  const base = { clientId: `test-${randomUUID()}`, bootstrapBrokers: bootstrap.split(','), retries: 20, retryDelay: 250 }
+  const admin = new Admin(base)
+  const producer = new Producer({ ...base, acks: ProduceAcks.ALL, autocreateTopics: false, idempotent: true })
+  return {
+    async createTopic(name, partitions, o = {}) {
+      const topic = `${name}-${randomUUID().slice(0, 8)}`
+      const configs = Object.entries(o.configs ?? {}).map(([key, value]) => ({ name: key, value }))
+      await admin.createTopics({ topics: [topic], partitions, replicas: o.replicas ?? 1, configs })
+      return topic
+    },
+    addPartitions: (topic, count) => admin.createPartitions({ topics: [{ name: topic, count, assignments: [] }] }),
+    deleteTopic: (topic) => admin.deleteTopics({ topics: [topic] }),
+    async deleteRecordsBefore(topic, partition, offset) {
+      await admin.deleteRecords({ topics: [{ name: topic, partitions: [{ partition, offset: BigInt(offset) }] }] })
+    },
+    async produce(topic, records, compression = 'none') {
+      const messages = records.map((r) => ({
+        topic,
+        ...(r.key === undefined ? {} : { key: r.key }),
+        ...(r.value === undefined ? {} : { value: r.value }),
+        ...(r.partition === undefined ? {} : { partition: r.partition }),
+        ...(r.headers === undefined ? {} : { headers: new Map(r.headers.map(([k, v]) => [Buffer.from(k), Buffer.from(v)])) }),
+      }))
+      await producer.send({ messages, compression, acks: ProduceAcks.ALL })
+    },
+    async committed(group, topic) {
+      const groups = await admin.listConsumerGroupOffsets({ groups: [{ groupId: group }] })
+      const found = new Map<number, { offset: number; metadata: string }>()
+      for (const g of groups)
+        for (const t of g.topics)
+          if (t.name === topic)
+            for (const p of t.partitions)
+              found.set(p.partitionIndex, { offset: Number(p.committedOffset), metadata: p.metadata ?? '' })
+      return found
+    },
+    async members(group) {
+      const groups = await admin.describeGroups({ groups: [group] })
+      return groups.get(group)?.members.size ?? 0
+    },
+    async close() {
+      await producer.close(true).catch(() => {})
+      await admin.close().catch(() => {})
+    },
+  }
+}

@@ -1,0 +1,23 @@
+import { inject } from 'vitest'
+
+export interface ProvidedKafka {
+  readonly bootstrap: string
+  /** To be put behind a suite's name: '' when it runs, else why it is skipped. */
+  readonly note: string
+  readonly skip: boolean
+}
+
+/** The Kafka of the run. */
+export function sharedKafka(): ProvidedKafka {
+  const { bootstrap, missing } = inject('kafka')
+  return { bootstrap, skip: bootstrap === '', note: missing === '' ? '' : ` (skipped: ${missing})` }
+}
+
+/** Whether a test may start a Kafka of its own: a running one that was given is never killed or reconfigured. */
+export function ownKafka(): { readonly note: string; readonly skip: boolean } {
+  const { java, missing } = inject('kafka')
+  return {
+    skip: !java || missing !== '',
+    note: java && missing === '' ? '' : ` (skipped: ${missing === '' ? 'needs Java and Maven' : missing})`,
+  }
+}

@@ -1,0 +1,36 @@
+import type { TestProject } from 'vitest/node'
+import { whyNoKafka } from './kafka-files.ts'
+import { startKafka, type KafkaServer } from './kafka.ts'
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** The Kafka all end-to-end tests share; `bootstrap` is '' where there is none, `missing` says why. */
+    readonly kafka: { readonly bootstrap: string; readonly missing: string; readonly java: boolean }
+  }
+}
+
+/**
+ * Servers that all end-to-end tests share, started once a run. Without Java and Maven the tests that need them are
+ * skipped, each saying so in its name; under CI=true that is a failure instead.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const bootstrap = process.env['KAFKA_BOOTSTRAP'] ?? ''
+  const missing = await whyNoKafka()
+  const ci = process.env['CI'] === 'true'
+  if (ci && missing !== '') throw new Error(`the Kafka tests cannot run: ${missing}`)
+  let server: KafkaServer | null = null
+  let why = missing
+  if (bootstrap === '' && missing === '') {
+    try {
+      server = await startKafka()
+    } catch (e) {
+      if (ci) throw e
+      why = `Kafka did not start: ${e instanceof Error ? (e.message.split('\n')[0] ?? '') : String(e)}`
+    }
+  }
+  const shared = bootstrap === '' ? (server?.bootstrap ?? '') : bootstrap
+  project.provide('kafka', { bootstrap: shared, missing: shared === '' ? why : '', java: missing === '' })
+  return async () => {
+    await server?.stop()
+  }
+}
