@@ -51,7 +51,7 @@ class CelClause implements Clause {
 
   matches(event: CloudEvent, failed: Failed): boolean {
     this.#event = event
-    const value = this.#program.evaluate(this.#variable)
+    const value = this.#program.evaluate(this.#variable, event.data)
     this.#event = null
     if (typeof value === 'boolean') return value
     failed(value instanceof CelFailure ? value.why : `the expression is a ${kindOf(value)}, not true or false`)

@@ -61,7 +61,8 @@ export function mapped(loop: Loop): Code {
     if (elements instanceof CelFailure) return elements
     const out: CelValue[] = []
     for (let i = 0; i < elements.length; i++) {
-      spend(frame, loop.stepUnits)
+      // What is kept costs the collector as well.
+      spend(frame, loop.stepUnits + 2)
       frame.items[loop.item] = elements[i]
       const taken = loop.test === null ? true : loop.test(frame)
       if (taken === false) continue

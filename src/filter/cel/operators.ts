@@ -1,4 +1,4 @@
-import { CelFailure, type CelValue, type Kind, equal, kindOf, mapGet, mapKeyOf } from './values.ts'
+import { CelFailure, type CelValue, equal, kindOf, mapGet, mapKeyOf } from './values.ts'
 import { type Fuel, spend, spendOnText } from './fuel.ts'
 
 /** An operator over values that are no failures; answers undefined where it is none of ours for these types. */
@@ -41,7 +41,7 @@ function comparison(holds: (l: Ordered, r: Ordered) => boolean): Operator {
   return (l, r, fuel) => {
     const type = typeof l
     if (type === typeof r) {
-      if (type === 'string') spendOnText(fuel, Math.min((l as string).length, (r as string).length))
+      if (type === 'string') spendOnText(fuel, Math.min((l as string).length, (r as string).length) >>> 2)
       const ours = type === 'number' || type === 'string' || type === 'bigint' || type === 'boolean'
       return ours ? holds(l as Ordered, r as Ordered) : undefined
     }
@@ -88,16 +88,16 @@ function plus(l: CelValue, r: CelValue, fuel: Fuel): CelValue {
   return undefined
 }
 
-function index(of: CelValue, key: CelValue): CelValue {
-  const kind: Kind = kindOf(of)
-  if (kind === 'map') {
-    const found = mapGet(of, key)
-    return found === undefined ? NO_SUCH_KEY : found
+function index(of: CelValue, key: CelValue, fuel: Fuel): CelValue {
+  if (Array.isArray(of)) {
+    const at = typeof key === 'bigint' ? key : mapKeyOf(key)
+    const found: CelValue = typeof at === 'bigint' ? of[Number(at)] : undefined
+    return found === undefined ? NO_SUCH_INDEX : found
   }
-  if (kind !== 'list') return new CelFailure(`a ${kind} has no index`)
-  const at = mapKeyOf(key)
-  const found = typeof at === 'bigint' ? (of as readonly CelValue[])[Number(at)] : undefined
-  return found === undefined ? NO_SUCH_INDEX : found
+  const kind = kindOf(of)
+  if (kind !== 'map') return new CelFailure(`a ${kind} has no index`)
+  const found = mapGet(of, key, fuel)
+  return found === undefined ? NO_SUCH_KEY : found
 }
 
 function within(value: CelValue, of: CelValue, fuel: Fuel): CelValue {
@@ -108,5 +108,5 @@ function within(value: CelValue, of: CelValue, fuel: Fuel): CelValue {
     }
     return false
   }
-  return kindOf(of) === 'map' && mapKeyOf(value) !== undefined ? mapGet(of, value) !== undefined : undefined
+  return kindOf(of) === 'map' && mapKeyOf(value) !== undefined ? mapGet(of, value, fuel) !== undefined : undefined
 }

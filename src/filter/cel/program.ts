@@ -2,7 +2,7 @@ import { messageOf } from '../../runtime/errors.ts'
 import type { CelExpression, CelLoop } from '../../vendor/cel/expression.ts'
 import { libraryHas, libraryName } from '../../vendor/cel/library.ts'
 import { type Code, type Frame, asFailure } from './frame.ts'
-import { MOST_FUEL, OUT_OF_FUEL } from './fuel.ts'
+import { MOST_FUEL, OUT_OF_FUEL, spend } from './fuel.ts'
 import { type CelFunction, celFunction } from './functions.ts'
 import { type Loop, existsOne, mapped, search } from './loops.ts'
 import { OPERATORS, type Operator, negated } from './operators.ts'
@@ -20,20 +20,21 @@ export interface CelProgram {
   readonly faults: readonly CelFault[]
   /** Indexes of the variables that it may read. */
   readonly reads: ReadonlySet<number>
-  /** Its value or a CelFailure; never throws, and ends after MOST_FUEL units of work. */
-  evaluate(globals: (index: number) => CelValue): CelValue
+  /** Its value or a CelFailure; never throws, and ends after MOST_FUEL units of work. `json`: what the objects come from. */
+  evaluate(globals: (index: number) => CelValue, json?: Uint8Array | null): CelValue
 }
 
 /** Compiles to closures, with these variables (a name may have dots). */
 export function compileCelProgram(expression: CelExpression, globals: readonly string[]): CelProgram {
   const compiler = new Compiler(globals)
   const code = compiler.code(expression)
-  const frame: Frame = { left: 0, globals: () => undefined, items: [] }
+  const frame: Frame = { left: 0, json: null, globals: () => undefined, items: [] }
   return {
     faults: compiler.faults,
     reads: compiler.reads,
-    evaluate(values) {
+    evaluate(values, json = null) {
       frame.left = MOST_FUEL
+      frame.json = json
       frame.globals = values
       try {
         return code(frame)
@@ -131,7 +132,8 @@ class Compiler {
         break
     }
     const operator = OPERATORS[e.name]
-    if (operator !== undefined) return binary(operator, first!, second!, this.#function(e))
+    // An index has no other types than ours; of all other operators the library knows more.
+    if (operator !== undefined) return binary(operator, first!, second!, e.name === '_[_]' ? null : this.#function(e))
     const called = this.#function(e)
     return e.name === '-_' ? minus(first!, called) : call(called, target, args)
   }
@@ -183,7 +185,7 @@ function select(of: Code, field: string): Code {
     const value = of(frame)
     if (value instanceof CelFailure) return value
     if (typeof value !== 'object' || kindOf(value) !== 'map') return wrong
-    const found = mapGet(value, field)
+    const found = mapGet(value, field, frame)
     return found === undefined ? missing : found
   }
 }
@@ -192,7 +194,7 @@ function has(of: Code, field: string): Code {
   return (frame) => {
     const value = of(frame)
     if (value instanceof CelFailure) return value
-    return kindOf(value) === 'map' && mapGet(value, field) !== undefined
+    return kindOf(value) === 'map' && mapGet(value, field, frame) !== undefined
   }
 }
 
@@ -232,14 +234,14 @@ function minus(of: Code, library: CelFunction): Code {
   }
 }
 
-function binary(operator: Operator, left: Code, right: Code, library: CelFunction): Code {
+function binary(operator: Operator, left: Code, right: Code, library: CelFunction | null): Code {
   return (frame) => {
     const l = left(frame)
     if (l instanceof CelFailure) return l
     const r = right(frame)
     if (r instanceof CelFailure) return r
     const value = operator(l, r, frame)
-    return value === undefined ? library(undefined, [l, r], frame) : value
+    return value === undefined && library !== null ? library(undefined, [l, r], frame) : value
   }
 }
 
@@ -271,6 +273,7 @@ function list(elements: readonly Code[]): Code {
 
 function map(entries: readonly (readonly [Code, Code])[]): Code {
   return (frame) => {
+    spend(frame, 30 + entries.length * 8)
     const out = new CelMapValue()
     for (const [keyCode, valueCode] of entries) {
       const key = keyCode(frame)

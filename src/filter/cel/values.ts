@@ -1,6 +1,6 @@
 import { CloudEvent } from '../../event/event.ts'
 import { type CelType, isCelType, isCelUint, libraryFunction } from '../../vendor/cel/library.ts'
-import { type Fuel, LIBRARY_CALL, spend, spendOnText } from './fuel.ts'
+import { type Fuel, LIBRARY_CALL, spend, spendOnFields, spendOnText } from './fuel.ts'
 
 const sameInLibrary = libraryFunction('_==_', false, 2)
 
@@ -65,8 +65,11 @@ export function mapKeyOf(key: CelValue): MapKey | undefined {
 }
 
 /** What a map (of whatever kind) has under a key; undefined = nothing. */
-export function mapGet(map: CelValue, key: CelValue): CelValue {
-  if (map instanceof CloudEvent) return typeof key === 'string' ? attributeOf(map, key) : undefined
+export function mapGet(map: CelValue, key: CelValue, fuel: Fuel): CelValue {
+  if (map instanceof CloudEvent) {
+    spend(fuel, 8 + map.extensions.length)
+    return typeof key === 'string' ? attributeOf(map, key) : undefined
+  }
   if (map instanceof CelMapValue) {
     const known = mapKeyOf(key)
     return known === undefined ? undefined : map.entries.get(known)?.[1]
@@ -79,8 +82,12 @@ export function mapGet(map: CelValue, key: CelValue): CelValue {
 export function mapKeys(map: CelValue, fuel: Fuel): readonly CelValue[] {
   let keys: readonly CelValue[]
   if (map instanceof CelMapValue) keys = Array.from(map.entries.values(), ([key]) => key)
-  else keys = map instanceof CloudEvent ? attributeNames(map) : Object.keys(map as object)
-  spend(fuel, keys.length * 3 + 1)
+  else if (map instanceof CloudEvent) keys = attributeNames(map)
+  else {
+    spendOnFields(fuel)
+    keys = Object.keys(map as object)
+  }
+  spend(fuel, keys.length * 6 + 10)
   return keys
 }
 
@@ -102,10 +109,11 @@ function attributeNames(event: CloudEvent): readonly string[] {
 export function equal(l: CelValue, r: CelValue, fuel: Fuel): boolean {
   if (typeof l === 'string' && typeof r === 'string') {
     if (l.length !== r.length) return false
-    spendOnText(fuel, l.length)
+    spendOnText(fuel, l.length >>> 2)
     return l === r
   }
   if (l === r) return true
+  if (typeof l === 'number' && typeof r === 'number') return false
   const x = isCelUint(l) ? l.value : l
   const y = isCelUint(r) ? r.value : r
   if ((typeof x === 'number' || typeof x === 'bigint') && (typeof y === 'number' || typeof y === 'bigint')) return x == y
@@ -144,8 +152,8 @@ function equalMaps(l: CelValue, r: CelValue, fuel: Fuel): boolean {
   if (keys.length !== mapKeys(r, fuel).length) return false
   for (const key of keys) {
     spend(fuel, 3)
-    const other = mapGet(r, key)
-    if (other === undefined || !equal(mapGet(l, key), other, fuel)) return false
+    const other = mapGet(r, key, fuel)
+    if (other === undefined || !equal(mapGet(l, key, fuel), other, fuel)) return false
   }
   return true
 }
