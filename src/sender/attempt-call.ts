@@ -136,7 +136,7 @@ export class AttemptCall implements Exchange {
       this.kept = []
       this.keptBytes = 0
     } else if (this.keptBytes < wanted) {
-      const piece = bytes.slice(from, Math.min(to, from + wanted - this.keptBytes))
+      const piece = Buffer.copyBytesFrom(bytes, from, Math.min(to - from, wanted - this.keptBytes))
       this.kept.push(piece)
       this.keptBytes += piece.length
     }

@@ -62,7 +62,7 @@ export interface Line {
   resume(): void
   /** Tells the other side that nobody waits for the answer any more, and goes on reading where the lane can. */
   giveUp(): void
-  /** Destroys the connection; `failed` follows. */
+  /** Destroys the connection; `failed` follows, not within this call. */
   abort(): void
 }
 

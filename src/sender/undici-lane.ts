@@ -15,6 +15,11 @@ import { hostOf } from './request-head.ts'
 /** An origin that nothing was sent to for so long gives its pool back. */
 const UNUSED_MS = 300_000
 const SWEEP_MS = 60_000
+/**
+ * Larger bodies go out in pieces of this size: then undici knows when an answer came before the body was sent, and does
+ * not use that connection again.
+ */
+const IN_PIECES_BYTES = 65_536
 
 interface Used {
   readonly pool: DispatchPool
@@ -51,10 +56,11 @@ export function createUndiciLane(clock: Clock): Lane {
       try {
         const used = poolOf(x.origin)
         used.running++
-        const line = new UndiciLine(used.pool, x, () => {
+        const over = (): void => {
           used.running--
           used.lastMs = clock.now()
-        })
+        }
+        const line = new UndiciLine(used.pool, x, clock, over)
         // Undici tells some errors at once: nobody is called within `send`.
         clock.soon(() => line.dispatch())
         x.line = line
@@ -83,28 +89,34 @@ export function createUndiciLane(clock: Clock): Lane {
 class UndiciLine implements Line, DispatchHandler {
   readonly #pool: DispatchPool
   readonly #x: Exchange
+  readonly #clock: Clock
   readonly #over: () => void
   #controller: DispatchController | null = null
   #body: Readable | null = null
   #aborted = false
+  /** Within `abort`: undici tells the error at once, an exchange is told later. */
+  #aborting = false
   #answered = false
   #repeated = false
   #finished = false
   #interims = 0
 
-  constructor(pool: DispatchPool, x: Exchange, over: () => void) {
+  constructor(pool: DispatchPool, x: Exchange, clock: Clock, over: () => void) {
     this.#pool = pool
     this.#x = x
+    this.#clock = clock
     this.#over = over
   }
 
   dispatch(): void {
     if (this.#aborted) return this.#fail('the gateway closed the connection')
     const x = this.#x
-    this.#body = x.streamed ? new Readable({ read: () => x.drained() }) : null
-    // A body of no bytes would be sent chunked; the length is undici's to write for whole ones.
     const headers = listOf(x.headText())
-    if (x.streamed && x.bodyLength >= 0) headers.push('content-length', String(x.bodyLength))
+    const large = x.body !== null && x.body.length > IN_PIECES_BYTES
+    this.#body = x.streamed ? new Readable({ read: () => x.drained() }) : large ? inPieces(x.body) : null
+    // The length of a body that is handed over whole is undici's to write.
+    const length = large ? x.body.length : x.streamed ? x.bodyLength : -1
+    if (length >= 0) headers.push('content-length', String(length))
     try {
       this.#pool.dispatch({ path: x.path, method: x.method, headers, body: this.#body ?? x.body }, this)
     } catch (e) {
@@ -137,7 +149,9 @@ class UndiciLine implements Line, DispatchHandler {
   abort(): void {
     if (this.#finished || this.#aborted) return
     this.#aborted = true
+    this.#aborting = true
     this.#controller?.abort(new Error('the gateway closed the connection'))
+    this.#aborting = false
   }
 
   // -- DispatchHandler
@@ -148,8 +162,13 @@ class UndiciLine implements Line, DispatchHandler {
     else this.#x.opened()
   }
 
-  onResponseStart(controller: DispatchController, status: number): void {
+  /** Its first byte, long before its head is whole. */
+  onResponseStarted(): void {
     this.#answered = true
+  }
+
+  onResponseStart(controller: DispatchController, status: number): void {
+    if (status === 101) return this.#switched(controller)
     if (status < 200) {
       if (++this.#interims > LIMITS.interims) controller.abort(new Error(`more than ${LIMITS.interims} interim answers (1xx)`))
       return
@@ -167,20 +186,31 @@ class UndiciLine implements Line, DispatchHandler {
     this.#x.ended(rawList(controller.rawTrailers))
   }
 
-  onResponseError(_controller: DispatchController, e: Error): void {
+  onResponseError(controller: DispatchController, e: Error): void {
     if (!this.#answered && !this.#aborted && !this.#repeated && this.#x.repeatable && wasClosedWhenReused(e)) {
       this.#repeated = true
       this.#controller = null
       return this.dispatch()
     }
+    if (e.message === 'bad upgrade') return this.#switched(controller)
     const first: unknown = e instanceof AggregateError ? e.errors[0] : e
     this.#fail(
       this.#answered && !this.#aborted ? `the connection was closed within the answer: ${messageOf(first)}` : messageOf(first),
     )
   }
 
+  /** 101 to a request that asked for no upgrade: final, whatever follows. */
+  #switched(controller: DispatchController): void {
+    if (this.#finished) return
+    this.#x.head(new UndiciHead(101, null))
+    this.#finish()
+    this.#x.ended([])
+    controller.abort(new Error('101 was not asked for'))
+  }
+
   #fail(why: string): void {
     if (this.#finished) return
+    if (this.#aborting) return this.#clock.soon(() => this.#fail(why))
     this.#finish()
     this.#x.failed(why)
   }
@@ -191,6 +221,16 @@ class UndiciLine implements Line, DispatchHandler {
     this.#body?.destroy()
     this.#over()
   }
+}
+
+function inPieces(body: Uint8Array): Readable {
+  let at = 0
+  return new Readable({
+    read() {
+      this.push(body.subarray(at, (at += IN_PIECES_BYTES)))
+      if (at >= body.length) this.push(null)
+    },
+  })
 }
 
 class UndiciHead implements AnswerHead {

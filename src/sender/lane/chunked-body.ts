@@ -117,7 +117,7 @@ export class ChunkedBody {
     if (end < 0) {
       this.trailerText = seen
       if (seen.length > LIMITS.trailerBytes) this.broken(`the trailers are over ${LIMITS.trailerBytes} bytes`)
-      else if (/[^\r]\n|^\n|\r[^\n]/.test(seen.slice(Math.max(0, before - 1)))) this.broken('a trailer line does not end in CRLF')
+      else if (hasBareLineEnd(seen, before)) this.broken('a trailer line does not end in CRLF')
       return -1
     }
     if (end > 2) this.keepTrailers(Buffer.from(seen.slice(0, end - 2), 'latin1'))
@@ -142,4 +142,14 @@ export class ChunkedBody {
     this.error = why
     return false
   }
+}
+
+/** Whether a CR or LF at or behind `from` − 1 stands alone; a CR at the very end may still get its LF. */
+function hasBareLineEnd(text: string, from: number): boolean {
+  for (let i = Math.max(0, from - 1); i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (c === 10 && text.charCodeAt(i - 1) !== 13) return true
+    if (c === 13 && i + 1 < text.length && text.charCodeAt(i + 1) !== 10) return true
+  }
+  return false
 }

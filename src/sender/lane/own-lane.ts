@@ -61,7 +61,7 @@ interface House {
 /** The connections to one origin. The last used is used first, so that the others can grow old and go. */
 class Pool implements ConnectionOwner {
   readonly open = new Set<Connection>()
-  readonly idleOnes: Connection[] = []
+  idleOnes: Connection[] = []
   readonly #origin: Origin
   readonly #house: House
 
@@ -108,7 +108,9 @@ class Pool implements ConnectionOwner {
   }
 
   sweep(nowMs: number): void {
-    for (const c of this.idleOnes) if (!c.usable(nowMs)) c.destroy('')
+    const all = this.idleOnes
+    this.idleOnes = all.filter((c) => c.usable(nowMs))
+    if (this.idleOnes.length < all.length) for (const c of all) if (!c.usable(nowMs)) c.destroy('')
     if (this.idleOnes.length > 0) this.#house.sweepLater()
   }
 }
