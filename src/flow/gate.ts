@@ -134,6 +134,7 @@ class PodGate implements Gate {
 
   state(): GateState {
     this.#told = false
+    this.#podsWanted = this.#podsInDemand()
     const pods = []
     for (const row of this.#pods.rows()) pods.push(row.state())
     return {
@@ -351,11 +352,12 @@ class PodGate implements Gate {
   #changed(nowMs: number): void {
     this.#demand.level(this.#inFlight, this.#room.size, nowMs)
     if (this.#told || this.#onChange === undefined) return
+    if (this.#podsInDemand() !== this.#podsWanted) this.#tell()
+  }
+
+  #podsInDemand(): number {
     const perPod = this.#pods.size === 0 ? 0 : this.#pods.credits / this.#pods.size
-    const wanted = Math.ceil((this.#inFlight + this.#room.size) / Math.max(1, perPod))
-    if (wanted === this.#podsWanted) return
-    this.#podsWanted = wanted
-    this.#tell()
+    return Math.ceil((this.#inFlight + this.#room.size) / Math.max(1, perPod))
   }
 
   #tell(): void {
