@@ -27,10 +27,12 @@ export interface RocketMqWrapOptions {
 }
 
 /** What the client and the broker put among the properties for themselves. */
-const SYSTEM = new Set([
-  ...['TAGS', 'KEYS', 'DELAY', 'WAIT', 'UNIQ_KEY', 'CLUSTER', 'TRACE_ON', 'MSG_REGION', 'MIN_OFFSET', 'MAX_OFFSET'],
-  ...['REAL_TOPIC', 'REAL_QID', 'RETRY_TOPIC', 'RECONSUME_TIME', 'ORIGIN_MESSAGE_ID', 'TRAN_MSG', 'PGROUP', '__SHARDINGKEY'],
-])
+const SYSTEM = new Set(
+  (
+    'TAGS KEYS DELAY WAIT UNIQ_KEY CLUSTER TRACE_ON MSG_REGION MIN_OFFSET MAX_OFFSET REAL_TOPIC REAL_QID RETRY_TOPIC ' +
+    'RECONSUME_TIME ORIGIN_MESSAGE_ID TRAN_MSG PGROUP __SHARDINGKEY'
+  ).split(' '),
+)
 
 const PREFIX = 'CE_'
 const STRUCTURED = 'application/cloudevents+json; charset=UTF-8'
