@@ -1,0 +1,248 @@
+import { mkdirSync } from 'node:fs'
+import type { Position } from '../contract/delivery.ts'
+import type { Feed, Intake } from '../contract/feed.ts'
+import type { Appended, AppendOptions, StreamStats } from '../contract/stream.ts'
+import type { CloudEvent } from '../event/event.ts'
+import { encodeStored } from '../event/stored.ts'
+import type { Timer } from '../runtime/clock.ts'
+import { assert, Fault } from '../runtime/errors.ts'
+import { GroupCommit } from '../store/group-commit.ts'
+import { Kept } from '../store/kept.ts'
+import { FORMAT } from '../store/keys.ts'
+import { openLmdb } from '../vendor/lmdb/open.ts'
+import type { Kv } from '../vendor/lmdb/kv.ts'
+import { DurableLog, type Append } from './durable-log.ts'
+import { LogFeed, unread } from './log-feed.ts'
+import { tooLarge, type Holding, type LogStream, type OnFatal, type StreamParts } from './parts.ts'
+import { diskOf, Room, type Disk, type Held } from './room.ts'
+import { loadSeats, SeatRecords } from './seat-records.ts'
+import { lowestHeld, type Seat } from './seat.ts'
+
+export interface EmbeddedParts extends StreamParts {
+  /** Folder of this stream alone, made when it is not there. */
+  readonly dir: string
+  readonly onFatal: OnFatal
+  /** For tests: another store, another disk. */
+  readonly kv?: Kv
+  readonly disk?: () => Disk
+}
+
+/** Of everything in the environment together; single records have versions of their own. */
+const FORMAT_VERSION = '1'
+/** Youngest events kept in memory for those who fall behind. */
+const TAIL_BYTES = 4 * 2 ** 20
+const RETENTION_EVERY_MS = 1_000
+const RETRY_MS = 1_000
+/** After a jump of the wall clock nothing is deleted by age for a while: it may jump back. */
+const JUMP_MS = 5_000
+const AFTER_JUMP_MS = 30_000
+
+/**
+ * A stream in an LMDB environment of its own. What is appended is acknowledged and delivered only after its flush; the
+ * events, positions, delayed and parked deliveries are written by the same commits, so none outlives another.
+ * Throws a Fault 'store.format' for the data of another version.
+ */
+export function openEmbeddedStream(parts: EmbeddedParts): Promise<LogStream> {
+  return Promise.resolve().then(() => {
+    mkdirSync(parts.dir, { recursive: true })
+    return new EmbeddedStream(parts, parts.kv ?? openLmdb(parts.dir))
+  })
+}
+
+class EmbeddedStream implements LogStream {
+  readonly can = { atomicBatch: true, delay: true, seekTime: true } as const
+  readonly #p: EmbeddedParts
+  readonly #kv: Kv
+  readonly #group: GroupCommit
+  readonly #kept: Kept
+  readonly #log: DurableLog
+  readonly #records: SeatRecords
+  readonly #seats: Map<string, Seat>
+  readonly #room: Room
+  readonly #retention: Timer
+  #feed: LogFeed | undefined
+  #closed = false
+  /** Wall minus monotonic clock when last looked at, and until when nothing is deleted by age. */
+  #offsetMs: number
+  #keepUntilMs = 0
+
+  constructor(parts: EmbeddedParts, kv: Kv) {
+    this.#p = parts
+    this.#kv = kv
+    this.#group = new GroupCommit(kv, parts.clock, parts.onFatal)
+    checkFormat(kv, this.#group, parts.dir)
+    // The order in which they write matters: appends and kept deliveries settle positions, the records come last.
+    this.#log = this.#openLog()
+    this.#kept = new Kept(kv, this.#group, parts.log)
+    const { seats, routed } = loadSeats(kv, this.#kept, this.#log.first)
+    this.#seats = seats
+    this.#records = new SeatRecords(this.#group, parts.clock, routed, () => this.#log.head)
+    this.#room = new Room(parts.plan.maxUnsettledBytes, parts.clock, () => this.#held(), parts.disk ?? (() => diskOf(parts.dir)))
+    this.#offsetMs = this.#clockOffset()
+    this.#retention = parts.clock.every(RETENTION_EVERY_MS, () => this.#lookForOld())
+  }
+
+  append(events: readonly CloudEvent[], done: (r: Appended) => void, options: AppendOptions = {}): void {
+    if (this.#closed || this.#group.broken) {
+      return done({
+        kind: 'unavailable',
+        retryAfterMs: RETRY_MS,
+        why: this.#closed ? 'the stream is closed' : 'the store is broken',
+      })
+    }
+    const limitBytes = this.#p.plan.maxEventBytes
+    const records: Uint8Array[] = []
+    let bytes = 0
+    for (const e of events) {
+      if (tooLarge(e, limitBytes)) return done({ kind: 'too-large', limitBytes })
+      const record = encodeStored(e)
+      records.push(record)
+      bytes += record.length
+    }
+    const why = this.#group.outOfSpace ? 'the disk is full' : this.#room.refusal(bytes, options.reserve === true)
+    if (why !== '') return done({ kind: 'full', retryAfterMs: RETRY_MS, why })
+    this.#room.took(bytes)
+    const { settles } = options
+    this.#log.append({ events, records, bytes, done, settles, atMs: this.#p.clock.now(), settled: false })
+  }
+
+  open(into: Intake, signal: AbortSignal): Feed {
+    assert(this.#feed === undefined, 'a stream is opened once')
+    const feed = new LogFeed(
+      {
+        log: this.#log,
+        kept: this.#kept,
+        group: this.#group,
+        clock: this.#p.clock,
+        out: this.#p.log,
+        seats: this.#seats,
+        changed: (seat, when) => this.#records.changed(seat, when),
+        forgotten: (seat) => this.#records.forgotten(seat),
+      },
+      into,
+    )
+    this.#feed = feed
+    into.assigned([0])
+    signal.addEventListener('abort', () => feed.stop(), { once: true })
+    return feed
+  }
+
+  stats(): StreamStats {
+    const log = this.#log
+    const refusing = this.#group.broken
+      ? 'the store is broken'
+      : this.#closed
+        ? 'the stream is closed'
+        : this.#room.refusal(0, false)
+    return { events: log.head + 1 - log.first, bytes: log.bytes, oldestMs: log.oldestMs, refusing }
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    this.#closed = true
+    this.#retention.cancel()
+    const aborted = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve()
+      else signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    await Promise.race([this.#drain(), aborted])
+    this.#feed?.stop()
+    this.#group.close()
+    await Promise.race([this.#kv.close(), aborted])
+  }
+
+  holdings(): readonly Holding[] {
+    const { head } = this.#log
+    return [...this.#seats.values()].map((s) => ({
+      key: s.key,
+      attached: s.attached,
+      position: s.position(head),
+      unread: unread(s, head),
+    }))
+  }
+
+  forget(key: string): boolean {
+    return this.#feed?.forget(key) ?? false
+  }
+
+  #openLog(): DurableLog {
+    const { clock, observer, id } = this.#p
+    return new DurableLog(this.#kv, this.#group, {
+      wall: () => clock.wall(),
+      settleNow: (d) => this.#feed?.settleNow(d) ?? false,
+      reopen: (d) => this.#feed?.reopen(d),
+      appended: (a: Append) => observer.appended(id, a.events.length, a.bytes, clock.now() - a.atMs),
+      route: (position, event, bytes) => this.#feed?.route(position, event, bytes),
+      handedOn: () => this.#cutTail(),
+      history: () => this.#history(),
+      held: () => lowestHeld(this.#seats, this.#log.head).position,
+    })
+  }
+
+  /** What is behind the head is read from memory as far as the tail goes; when nobody is behind there is no tail. */
+  #cutTail(): void {
+    const { tail, head } = this.#log
+    let behind = false
+    for (const s of this.#seats.values()) if (s.attached && !s.atHead) behind = true
+    let from: Position = tail.first
+    if (!behind) from = head + 1
+    else while (tail.bytesFrom(from) > TAIL_BYTES) from++
+    tail.dropBelow(from)
+  }
+
+  #held(): Held {
+    const { key, position } = lowestHeld(this.#seats, this.#log.head)
+    return { key, position, bytes: this.#log.bytesFrom(position) + this.#kept.delayedBytes }
+  }
+
+  #history(): { readonly beforeMs: number; readonly mostBytes: number } {
+    const { plan, clock } = this.#p
+    return { beforeMs: clock.now() < this.#keepUntilMs ? 0 : clock.wall() - plan.retentionMs, mostBytes: plan.maxBytes }
+  }
+
+  #lookForOld(): void {
+    const offsetMs = this.#clockOffset()
+    if (Math.abs(offsetMs - this.#offsetMs) > JUMP_MS) {
+      this.#keepUntilMs = this.#p.clock.now() + AFTER_JUMP_MS
+      this.#p.log.warn('the wall clock jumped; no history is deleted by age for 30 s', {
+        byMs: Math.round(offsetMs - this.#offsetMs),
+      })
+    }
+    this.#offsetMs = offsetMs
+    if (this.#log.deletable()) this.#group.need()
+  }
+
+  #clockOffset(): number {
+    return this.#p.clock.wall() - this.#p.clock.now()
+  }
+
+  /** Everything that waits is on the disk, the last settlements included. */
+  async #drain(): Promise<void> {
+    do {
+      this.#records.all()
+      if ((await this.#committed()) !== undefined) return
+    } while (this.#log.waiting > 0)
+  }
+
+  #committed(): Promise<Error | undefined> {
+    return new Promise((resolve) => this.#group.afterNext(resolve))
+  }
+}
+
+/** Refuses the data of another version, and says which one this is with the first commit of a new environment. */
+function checkFormat(kv: Kv, group: GroupCommit, dir: string): void {
+  const stored = kv.get(FORMAT)
+  let written = stored !== undefined
+  if (stored !== undefined && Buffer.from(stored).toString() !== FORMAT_VERSION) {
+    throw new Fault('store.format', `${dir} has format ${Buffer.from(stored).toString()}, this version reads ${FORMAT_VERSION}`)
+  }
+  group.join({
+    write: (b) => {
+      if (!written) b.put(FORMAT, Buffer.from(FORMAT_VERSION))
+    },
+    flushed: () => {
+      written = true
+      return undefined
+    },
+    failed: () => {},
+  })
+}
