@@ -50,7 +50,7 @@ export async function startScene(
   const manifests = parseAllDocuments(readFileSync(manifestFile, 'utf8')).map((d) => d.toJS() as Manifest)
   for (const manifest of manifests) {
     change(manifest)
-    for (const container of manifest.spec.template?.spec.containers ?? [])
+    for (const container of manifest.spec?.template?.spec.containers ?? [])
       (container.env ??= []).push({ name: 'ACCOUNT_DIR', value: accounts })
   }
   writeFileSync(join(folder, 'scene.json'), JSON.stringify({ kind: 'List', apiVersion: 'v1', items: manifests }))

@@ -22,7 +22,7 @@ const PATIENCE_MS = 30_000
 const scene = await startScene(
   join(import.meta.dirname, 'live-stream.yaml'),
   (m) => {
-    const annotations = m.spec.template?.metadata?.annotations
+    const annotations = m.spec?.template?.metadata?.annotations
     if (annotations !== undefined) annotations['autoscaling.knative.dev/gc-time'] = GC_TIME_S
   },
   (line) => {
@@ -40,7 +40,7 @@ console.log('phase   pods  wanted  in flight                        queued  deli
 for (;;) {
   await phase('rest', 0, REST_S)
   await phase('wave', WAVE_PER_S, WAVE_S)
-  await phase('rest', 0, once ? Number(GC_TIME_S) + 5 : 45)
+  await phase('rest', 0, once ? Number(GC_TIME_S) + 22 : 60)
   if (once) process.exit((await end(scene)) ? 0 : 1)
 }
 
