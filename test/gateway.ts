@@ -32,13 +32,15 @@ export interface GatewayOptions {
 }
 
 const open = new Set<ChildProcess>()
+const folders: string[] = []
 process.on('exit', () => {
   for (const child of open) child.kill('SIGKILL')
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })
 
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
 }
 
