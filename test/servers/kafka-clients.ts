@@ -11,6 +11,8 @@ export interface TestRecord {
 
 /** What tests do to a Kafka beside reading it: topics, records, groups. */
 export interface KafkaTestClient {
+  /** Under that very name. */
+  createTopicNamed(topic: string, partitions: number): Promise<void>
   createTopic(
     name: string,
     partitions: number,
@@ -20,9 +22,19 @@ export interface KafkaTestClient {
   deleteTopic(topic: string): Promise<void>
   deleteRecordsBefore(topic: string, partition: number, offset: number): Promise<void>
   produce(topic: string, records: readonly TestRecord[], compression?: CompressionAlgorithmValue): Promise<void>
+  /** A producer of transactions of its own. */
+  transactions(id: string): TestTransactions
   /** Committed offset and metadata by partition; -1 = none. */
   committed(group: string, topic: string): Promise<Map<number, { offset: number; metadata: string }>>
   members(group: string): Promise<number>
+  close(): Promise<void>
+}
+
+/** Transactions one after the other, of one producer. */
+export interface TestTransactions {
+  begin(): Promise<void>
+  send(topic: string, texts: readonly string[]): Promise<void>
+  end(commit: boolean): Promise<void>
   close(): Promise<void>
 }
 
@@ -37,7 +49,10 @@ export function kafkaTestClient(bootstrap: string): KafkaTestClient {
       await admin.createTopics({ topics: [topic], partitions, replicas: o.replicas ?? 1, configs })
       return topic
     },
-    addPartitions: (topic, count) => admin.createPartitions({ topics: [{ name: topic, count, assignments: [] }] }),
+    async createTopicNamed(topic, partitions) {
+      await admin.createTopics({ topics: [topic], partitions, replicas: 1 })
+    },
+    addPartitions: (topic, count) => admin.createPartitions({ topics: [{ name: topic, count, assignments: null }] }),
     deleteTopic: (topic) => admin.deleteTopics({ topics: [topic] }),
     async deleteRecordsBefore(topic, partition, offset) {
       await admin.deleteRecords({ topics: [{ name: topic, partitions: [{ partition, offset: BigInt(offset) }] }] })
@@ -52,6 +67,7 @@ export function kafkaTestClient(bootstrap: string): KafkaTestClient {
       }))
       await producer.send({ messages, compression, acks: ProduceAcks.ALL })
     },
+    transactions: (id) => testTransactions(base, id),
     async committed(group, topic) {
       const groups = await admin.listConsumerGroupOffsets({ groups: [{ groupId: group }] })
       const found = new Map<number, { offset: number; metadata: string }>()
@@ -69,6 +85,33 @@ export function kafkaTestClient(bootstrap: string): KafkaTestClient {
     async close() {
       await producer.close(true).catch(() => {})
       await admin.close().catch(() => {})
+    },
+  }
+}
+
+type BaseOptions = ConstructorParameters<typeof Admin>[0]
+
+function testTransactions(base: BaseOptions, id: string): TestTransactions {
+  const producer = new Producer({
+    ...base,
+    idempotent: true,
+    transactionalId: id,
+    acks: ProduceAcks.ALL,
+    autocreateTopics: false,
+  })
+  let running: Awaited<ReturnType<typeof producer.beginTransaction>> | undefined
+  return {
+    async begin() {
+      running = await producer.beginTransaction()
+    },
+    async send(topic, texts) {
+      await running?.send({ messages: texts.map((t) => ({ topic, value: Buffer.from(t), partition: 0 })) })
+    },
+    async end(commit) {
+      await (commit ? running?.commit() : running?.abort())
+    },
+    async close() {
+      await producer.close(true).catch(() => {})
     },
   }
 }

@@ -24,6 +24,8 @@ export interface KafkaServer {
   /** Addresses by listener; empty without `security`. */
   readonly secured: { readonly sasl: string; readonly tls: string; readonly saslTls: string }
   readonly certificates: Certificates | null
+  /** Process ids of the brokers that run. */
+  pids(): number[]
   /** SIGKILL; the data stays. */
   kill(broker?: number): Promise<void>
   /** The broker that was killed, on the same ports and data. */
@@ -80,6 +82,7 @@ export async function startKafka(o: KafkaOptions = {}): Promise<KafkaServer> {
     bootstrap: at(0),
     secured: certs === null ? { sasl: '', tls: '', saslTls: '' } : { sasl: at(2), tls: at(3), saslTls: at(4) },
     certificates: certs,
+    pids: () => brokers.flatMap((b) => (b.process?.running() === true ? [b.process.pid] : [])),
     kill: async (n = 0) => broker(n).process?.kill('SIGKILL'),
     restart: (n = 0) => start(broker(n)),
     async stop() {

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { Intake, Start } from '../../contract/feed.ts'
 import type { LaneId, SubId } from '../../contract/ids.ts'
 import { type Clock, sleep, type Timer } from '../../runtime/clock.ts'
@@ -8,9 +9,9 @@ import { type ClusterView, deleteGroup, EARLIEST, LATEST } from '../../vendor/ka
 import { CODE, codeName, isStaleLeader } from '../../vendor/kafka/codes.ts'
 import { type TopicId, topicIdOf } from '../../vendor/kafka/fetch.ts'
 import { KafkaLink, parseBootstrap } from '../../vendor/kafka/link.ts'
-import { BrokerReader } from './broker-reader.ts'
 import { Cluster } from './cluster.ts'
 import { Commits } from './commits.ts'
+import { Fetching } from './fetching.ts'
 import { Backoff, type Health } from './health.ts'
 import { Lanes } from './lanes.ts'
 import { GroupMember } from './member.ts'
@@ -50,7 +51,6 @@ export class Consumption {
   lostAtSource = 0
   readonly #o: ConsumptionParts
   readonly #intake: Intake
-  readonly #fetchLink: KafkaLink
   readonly #joinLink: KafkaLink
   readonly #link: KafkaLink
   readonly #cluster: Cluster
@@ -58,9 +58,7 @@ export class Consumption {
   readonly #commits: Commits
   readonly #starts: StartParts
   readonly #partitions = new Map<LaneId, Partition>()
-  readonly #byTopicId = new Map<TopicId, Partition[]>()
-  readonly #readers = new Map<number, BrokerReader>()
-  readonly #led = new Map<number, Partition[]>()
+  readonly #fetching: Fetching
   readonly #stop = new AbortController()
   #counts = ''
   #timer: Timer | null = null
@@ -74,11 +72,11 @@ export class Consumption {
     this.#o = o
     this.#intake = intake
     const { options, clock, random, health, log } = o
-    const login = { clientId: `sluice-${options.namespace}-${options.name}`, sasl: options.sasl, tls: options.tls }
+    const bootstrap = options.bootstrapServers.map(parseBootstrap)
+    const clientId = `sluice-${options.namespace}-${options.name}`
+    const login = { clientId, sasl: options.sasl, tls: options.tls, byName: bootstrap.every((b) => isIP(b.host) === 0) }
     this.#link = new KafkaLink(login, REQUEST_TIMEOUT_MS)
     this.#joinLink = new KafkaLink(login, options.rebalanceTimeoutMs + JOIN_EXTRA_MS)
-    this.#fetchLink = new KafkaLink(login, REQUEST_TIMEOUT_MS)
-    const bootstrap = options.bootstrapServers.map(parseBootstrap)
     const { topics, metadataMs } = options
     this.#cluster = new Cluster({
       link: this.#link,
@@ -100,6 +98,14 @@ export class Consumption {
       revoked: (lanes) => this.#giveBack(lanes),
       lost: (lanes) => this.#lose(lanes),
     })
+    this.#fetching = new Fetching({
+      ...o,
+      link: new KafkaLink(login, REQUEST_TIMEOUT_MS),
+      cluster: this.#cluster,
+      received: (p) => this.offering.ready(p),
+      refused: (p, code) => this.#refused(p, code),
+      answered: () => this.offering.run(),
+    })
     this.#commits = new Commits({
       link: this.#link,
       clock,
@@ -108,7 +114,7 @@ export class Consumption {
       partitions: () => [...this.#partitions.values()],
     })
     this.#starts = { link: this.#link, cluster: this.#cluster, lanes: this.lanes, options }
-    this.offering = new Offering(intake, { options, clock, log, hungry: (p) => this.#wake(p) })
+    this.offering = new Offering(intake, { options, clock, log, hungry: (p) => this.#fetching.wake(p) })
   }
 
   get partitions(): ReadonlyMap<LaneId, Partition> {
@@ -129,12 +135,12 @@ export class Consumption {
   async close(signal: AbortSignal, forget: boolean): Promise<void> {
     this.offering.detach()
     for (const p of this.#partitions.values()) p.held = true
-    for (const r of this.#readers.values()) r.close()
+    const fetched = this.#fetching.close()
     this.#timer?.cancel()
     this.#cluster.close()
     if (this.#started) await until(signal, this.#lastWords(signal, forget))
     this.#stop.abort()
-    await Promise.all([this.#joinLink.close(), this.#fetchLink.close(), this.#link.close()].map((p) => p.catch(() => {})))
+    await Promise.allSettled([fetched, this.#joinLink.close(), this.#link.close()])
     await this.#running
   }
 
@@ -164,7 +170,7 @@ export class Consumption {
     p.open = true
     if (p.tracker.released > 0) this.#reread(p)
     if (p.cursors.length > 0) this.offering.ready(p)
-    else this.#wake(p)
+    else this.#fetching.wake(p)
   }
 
   settled(p: Partition): void {
@@ -194,14 +200,14 @@ export class Consumption {
     this.#intake.lost([p.lane])
     p.restart(new PositionTracker(offset, []))
     this.#intake.assigned([p.lane])
-    this.#wake(p)
+    this.#fetching.wake(p)
   }
 
   #reread(p: Partition): void {
     const from = p.tracker.beginReread()
     if (from < 0) return
     p.rewind(from)
-    this.#wake(p)
+    this.#fetching.wake(p)
   }
 
   // ---- what is ours
@@ -243,10 +249,10 @@ export class Consumption {
       p.topicId = idOf(this.#cluster.view, p.topic)
       this.#partitions.set(s.lane, p)
     }
-    this.#index()
+    this.#fetching.index(this.#partitions.values())
     this.assignedOnce = true
     this.#intake.assigned(starts.map((s) => s.lane))
-    this.#wakeAll()
+    this.#fetching.wakeAll()
   }
 
   async #giveBack(lanes: readonly LaneId[]): Promise<void> {
@@ -281,7 +287,7 @@ export class Consumption {
       if (p !== undefined) p.held = true
       this.#partitions.delete(lane)
     }
-    this.#index()
+    this.#fetching.index(this.#partitions.values())
   }
 
   // ---- the cluster
@@ -291,8 +297,8 @@ export class Consumption {
     const counts = this.#o.options.topics.map((t) => view.topics.get(t)?.partitions.length ?? 0).join()
     if (this.#counts !== '' && counts !== this.#counts) this.#member.rejoin()
     this.#counts = counts
-    this.#index()
-    this.#wakeAll()
+    this.#fetching.index(this.#partitions.values())
+    this.#fetching.wakeAll()
   }
 
   /** A topic that was deleted and made anew: its offsets mean nothing any more. */
@@ -306,56 +312,6 @@ export class Consumption {
       this.#o.log.warn('a topic was made anew; it is read from its beginning', { topic: p.topic, partition: p.partition })
       this.#restart(p, 0)
     }
-  }
-
-  #index(): void {
-    this.#byTopicId.clear()
-    for (const list of this.#led.values()) list.length = 0
-    for (const p of this.#partitions.values()) {
-      const node = this.#cluster.leader(p.topic, p.partition)
-      if (p.topicId === '' || node < 0) continue
-      this.#ledBy(node).push(p)
-      let byNumber = this.#byTopicId.get(p.topicId)
-      if (byNumber === undefined) this.#byTopicId.set(p.topicId, (byNumber = []))
-      byNumber[p.partition] = p
-    }
-  }
-
-  #ledBy(node: number): Partition[] {
-    let list = this.#led.get(node)
-    if (list === undefined) this.#led.set(node, (list = []))
-    return list
-  }
-
-  #wake(p: Partition): void {
-    const node = this.#cluster.leader(p.topic, p.partition)
-    if (node >= 0 && !this.#stop.signal.aborted) this.#reader(node).kick()
-  }
-
-  #wakeAll(): void {
-    for (const [node, list] of this.#led) if (list.length > 0) this.#reader(node).kick()
-  }
-
-  #reader(node: number): BrokerReader {
-    let reader = this.#readers.get(node)
-    if (reader !== undefined) return reader
-    const { options, clock, random, health } = this.#o
-    reader = new BrokerReader(node, {
-      link: this.#fetchLink,
-      options,
-      clock,
-      random,
-      health,
-      partitions: () => this.#ledBy(node),
-      find: (topicId, partition) => this.#byTopicId.get(topicId)?.[partition],
-      address: () => this.#cluster.view?.brokers.get(node),
-      received: (p) => this.offering.ready(p),
-      refused: (p, code) => this.#refused(p, code),
-      answered: () => this.offering.run(),
-      stale: () => this.#cluster.refreshSoon(),
-    })
-    this.#readers.set(node, reader)
-    return reader
   }
 
   #refused(p: Partition, code: number): void {
@@ -392,7 +348,7 @@ export class Consumption {
       this.#o.log.error('the log was cut below what was read already; reading goes on at its end', where)
       this.#restart(p, last)
     }
-    this.#wake(p)
+    this.#fetching.wake(p)
   }
 }
 

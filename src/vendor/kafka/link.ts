@@ -23,6 +23,8 @@ export interface KafkaLogin {
   readonly clientId: string
   readonly sasl: KafkaSasl | null
   readonly tls: KafkaTls | null
+  /** Brokers are addressed by name: the name is sent along (SNI), as brokers behind one address need it. */
+  readonly byName: boolean
 }
 
 /** What a call did not bring back: the wire failed, or the broker does not let us in. */
@@ -46,7 +48,7 @@ export class KafkaLink {
       requestTimeout: requestTimeoutMs,
       maxInflights: 16,
       ...(login.sasl === null ? {} : { sasl: saslOptions(login.sasl) }),
-      ...(login.tls === null ? {} : { tls: tlsOptions(login.tls), tlsServerName: true }),
+      ...(login.tls === null ? {} : { tls: tlsOptions(login.tls), tlsServerName: login.byName }),
     })
     // A connection may report a second failure after the pool has dropped it; without a listener that ends the process.
     this.#pool.on('connecting' as 'connect', ({ connection }) => connection.on('error', () => {}))

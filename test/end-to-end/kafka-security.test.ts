@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { Secret } from '../../src/runtime/secret.ts'
+import type { KafkaSasl, KafkaTls } from '../../src/vendor/kafka/link.ts'
+import { type KafkaServer, PASSWORD, startKafka, USER } from '../servers/kafka.ts'
+import { kafkaTestClient, type KafkaTestClient } from '../servers/kafka-clients.ts'
+import { ownKafka } from '../servers/provided.ts'
+import { runSource, type RunningSource } from '../sources/kafka-runner.ts'
+import { until } from '../until.ts'
+
+const own = ownKafka()
+
+describe.skipIf(own.skip)(`a Kafka that asks who is there${own.note}`, () => {
+  let kafka: KafkaServer
+  let client: KafkaTestClient
+  let running: RunningSource | null = null
+  let tls: KafkaTls
+  const sasl = (mechanism: KafkaSasl['mechanism'], password = PASSWORD): KafkaSasl => ({
+    mechanism,
+    user: USER,
+    password: new Secret(password),
+  })
+  beforeAll(async () => {
+    kafka = await startKafka({ security: true })
+    client = kafkaTestClient(kafka.bootstrap)
+    const files = kafka.certificates
+    if (files === null) throw new Error('a secured Kafka has certificates')
+    const [ca, cert, key] = await Promise.all([files.ca, files.clientCert, files.clientKey].map((f) => readFile(f, 'utf8')))
+    tls = { ca: ca ?? '', cert: cert ?? '', key: new Secret(key ?? '') }
+  })
+  afterEach(async () => {
+    await running?.close()
+    running = null
+  })
+  afterAll(async () => {
+    await client.close()
+    await kafka.stop()
+  })
+
+  const reads = async (bootstrap: string, login: { sasl?: KafkaSasl; tls?: KafkaTls }): Promise<void> => {
+    const topic = await client.createTopic('secret', 2)
+    await client.produce(topic, [{ value: Buffer.from('a') }, { value: Buffer.from('b') }])
+    const r = runSource({ bootstrapServers: [bootstrap], topics: [topic], consumerGroup: `group-${topic}`, ...login })
+    running = r
+    await until('two events', () => r.intake.offered.length === 2, 15_000)
+    expect(r.intake.texts().toSorted()).toEqual(['a', 'b'])
+    expect(r.source.status()).toEqual({ phase: 'ready' })
+    await r.close()
+    const committed = [...(await client.committed(`group-${topic}`, topic)).values()].reduce((sum, c) => sum + c.offset, 0)
+    expect(committed).toBe(2)
+  }
+
+  test.each(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const)('lets us in with %s', (mechanism) =>
+    reads(kafka.secured.sasl, { sasl: sasl(mechanism) }),
+  )
+  test('lets us in with a client certificate', () => reads(kafka.secured.tls, { tls }))
+  test('lets us in with SCRAM over TLS', () =>
+    reads(kafka.secured.saslTls, { sasl: sasl('SCRAM-SHA-512'), tls: { ca: tls.ca, cert: '', key: null } }))
+
+  test.each([
+    ['a wrong password', () => kafka.secured.sasl, () => ({ sasl: sasl('SCRAM-SHA-256', 'through-the-mirror') })],
+    ['no client certificate', () => kafka.secured.tls, () => ({ tls: { ca: tls.ca, cert: '', key: null } })],
+    [
+      'an authority nobody knows',
+      () => kafka.secured.saslTls,
+      () => ({ sasl: sasl('PLAIN'), tls: { ca: '', cert: '', key: null } }),
+    ],
+  ])('%s is told as the reason, once, without the password', async (_name, bootstrap, login) => {
+    const topic = await client.createTopic('denied', 1)
+    const r = runSource({ bootstrapServers: [bootstrap()], topics: [topic], consumerGroup: `group-${topic}`, ...login() })
+    running = r
+    await until('degraded', () => r.source.status().phase === 'degraded')
+    await until('tried again', () => new Promise((resolve) => setTimeout(() => resolve(true), 700)))
+    const status = r.source.status()
+    expect(status).toMatchObject({ phase: 'degraded', reason: expect.stringMatching(/^Kafka(LoginFailed|Unreachable)$/) })
+    expect(r.lines.filter((l) => l.level === 'warn')).toHaveLength(1)
+    expect(JSON.stringify([r.lines, status])).not.toMatch(/through-the-mirror|wonder-land/)
+  })
+})
