@@ -89,6 +89,20 @@ export class GroupCommit {
     this.need()
   }
 
+  /** Resolves once everything that waits now is durable; rejects when it never will be, or with the reason of the signal. */
+  durable(signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason as Error)
+      const aborted = (): void => reject(signal?.reason as Error)
+      signal?.addEventListener('abort', aborted, { once: true })
+      this.afterNext((error) => {
+        signal?.removeEventListener('abort', aborted)
+        if (error === undefined) resolve()
+        else reject(error)
+      })
+    })
+  }
+
   /** Nothing is committed any more. Only between commits: after `afterNext` has called back. */
   close(): void {
     this.#state = 'closed'

@@ -183,15 +183,16 @@ export class Kept implements Member, ParkedStore {
     return Infinity
   }
 
-  /** Deletes everything kept for a subscription, in small commits. */
-  forget(key: string): void {
+  /** Deletes everything kept for a subscription, in small commits; false = there was nothing. */
+  forget(key: string): boolean {
     const line = this.#lines.get(key)
-    if (line === undefined) return
+    if (line === undefined) return false
     this.#lines.delete(key)
     for (const op of this.#waiting) if (op.line === line) op.hooks?.done(false)
     this.#waiting = this.#waiting.filter((op) => op.line !== line)
     this.#forgetting.push(line)
     this.#group.need()
+    return line.delayed.events + line.parked.events > 0
   }
 
   // What a person sees of the parked ones.

@@ -28,6 +28,8 @@ export interface DurableLogHooks {
   /** Settles a delivery in the commit that is being gathered. */
   settleNow(d: Delivery): boolean
   reopen(d: Delivery): void
+  /** An append does not wait any more, however it ended. */
+  over(a: Append): void
   /** An append is durable. */
   appended(a: Append): void
   /** An event is the head of the log. */
@@ -129,6 +131,9 @@ export class DurableLog implements LogView, Member {
   get lastMs(): number {
     return this.#state.lastMs
   }
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
   get waiting(): number {
     return this.#waiting.length + this.#writing.length
   }
@@ -175,7 +180,7 @@ export class DurableLog implements LogView, Member {
       this.#index.add(block)
       this.#oldest ??= block
     }
-    for (const a of appends) this.#waitingBytes -= a.bytes
+    for (const a of appends) this.#over(a)
     if (this.#waiting.length > 0) this.#group.need()
     return appends.length === 0 ? undefined : () => this.#handOn(appends, timeMs)
   }
@@ -185,11 +190,16 @@ export class DurableLog implements LogView, Member {
     this.#writing = []
     this.#findOldest()
     for (const a of appends) {
-      this.#waitingBytes -= a.bytes
+      this.#over(a)
       if (a.settled) this.#hooks.reopen(a.settles!)
       const kind = this.#group.broken ? 'unavailable' : 'full'
       a.done({ kind, retryAfterMs: RETRY_MS, why: `could not be stored: ${error.message}` })
     }
+  }
+
+  #over(a: Append): void {
+    this.#waitingBytes -= a.bytes
+    this.#hooks.over(a)
   }
 
   #gather(): void {

@@ -5,15 +5,15 @@ import type { Appended, AppendOptions, StreamStats } from '../contract/stream.ts
 import type { CloudEvent } from '../event/event.ts'
 import { encodeStored } from '../event/stored.ts'
 import type { Timer } from '../runtime/clock.ts'
-import { assert, Fault } from '../runtime/errors.ts'
+import { assert } from '../runtime/errors.ts'
+import { formatMember } from '../store/format.ts'
 import { GroupCommit } from '../store/group-commit.ts'
 import { Kept } from '../store/kept.ts'
-import { FORMAT } from '../store/keys.ts'
 import { openLmdb } from '../vendor/lmdb/open.ts'
 import type { Kv } from '../vendor/lmdb/kv.ts'
 import { DurableLog, type Append } from './durable-log.ts'
 import { LogFeed, unread } from './log-feed.ts'
-import { tooLarge, type Holding, type LogStream, type OnFatal, type StreamParts } from './parts.ts'
+import { MOST_WAITING_BYTES, tooLarge, type Holding, type LogStream, type OnFatal, type StreamParts } from './parts.ts'
 import { diskOf, Room, type Disk, type Held } from './room.ts'
 import { loadSeats, SeatRecords } from './seat-records.ts'
 import { lowestHeld, type Seat } from './seat.ts'
@@ -27,8 +27,6 @@ export interface EmbeddedParts extends StreamParts {
   readonly disk?: () => Disk
 }
 
-/** Of everything in the environment together; single records have versions of their own. */
-const FORMAT_VERSION = '1'
 /** Youngest events kept in memory for those who fall behind. */
 const TAIL_BYTES = 4 * 2 ** 20
 const RETENTION_EVERY_MS = 1_000
@@ -70,7 +68,7 @@ class EmbeddedStream implements LogStream {
     this.#p = parts
     this.#kv = kv
     this.#group = new GroupCommit(kv, parts.clock, parts.onFatal)
-    checkFormat(kv, this.#group, parts.dir)
+    this.#group.join(formatMember(kv, parts.dir))
     // The order in which they write matters: appends and kept deliveries settle positions, the records come last.
     this.#log = this.#openLog()
     this.#kept = new Kept(kv, this.#group, parts.log)
@@ -99,11 +97,19 @@ class EmbeddedStream implements LogStream {
       records.push(record)
       bytes += record.length
     }
-    const why = this.#group.outOfSpace ? 'the disk is full' : this.#room.refusal(bytes, options.reserve === true)
+    const why = this.#refusal(bytes, options.reserve === true)
     if (why !== '') return done({ kind: 'full', retryAfterMs: RETRY_MS, why })
     this.#room.took(bytes)
+    this.#p.budget?.take(bytes)
     const { settles } = options
     this.#log.append({ events, records, bytes, done, settles, atMs: this.#p.clock.now(), settled: false })
+  }
+
+  #refusal(bytes: number, reserve: boolean): string {
+    if (this.#group.outOfSpace) return 'the disk is full'
+    if (this.#log.waitingBytes + bytes > MOST_WAITING_BYTES && this.#log.waitingBytes > 0) return 'the disk does not keep up'
+    if (!reserve && this.#p.budget?.full === true) return 'the memory for events is used up'
+    return this.#room.refusal(bytes, reserve)
   }
 
   open(into: Intake, signal: AbortSignal): Feed {
@@ -140,13 +146,13 @@ class EmbeddedStream implements LogStream {
   async close(signal: AbortSignal): Promise<void> {
     this.#closed = true
     this.#retention.cancel()
+    this.#feed?.stop()
+    await this.#drain(signal)
+    this.#group.close()
     const aborted = new Promise<void>((resolve) => {
       if (signal.aborted) resolve()
       else signal.addEventListener('abort', () => resolve(), { once: true })
     })
-    await Promise.race([this.#drain(), aborted])
-    this.#feed?.stop()
-    this.#group.close()
     await Promise.race([this.#kv.close(), aborted])
   }
 
@@ -168,6 +174,7 @@ class EmbeddedStream implements LogStream {
     const { clock, observer, id } = this.#p
     return new DurableLog(this.#kv, this.#group, {
       wall: () => clock.wall(),
+      over: (a: Append) => this.#p.budget?.give(a.bytes),
       settleNow: (d) => this.#feed?.settleNow(d) ?? false,
       reopen: (d) => this.#feed?.reopen(d),
       appended: (a: Append) => observer.appended(id, a.events.length, a.bytes, clock.now() - a.atMs),
@@ -215,34 +222,15 @@ class EmbeddedStream implements LogStream {
     return this.#p.clock.wall() - this.#p.clock.now()
   }
 
-  /** Everything that waits is on the disk, the last settlements included. */
-  async #drain(): Promise<void> {
-    do {
-      this.#records.all()
-      if ((await this.#committed()) !== undefined) return
-    } while (this.#log.waiting > 0)
+  /** Brings everything that waits to the disk, the last settlements included; gives up when that cannot be. */
+  async #drain(signal: AbortSignal): Promise<void> {
+    try {
+      do {
+        this.#records.all()
+        await this.#group.durable(signal)
+      } while (this.#log.waiting > 0)
+    } catch (error) {
+      this.#p.log.error('a stream was closed before everything was on the disk', { stream: this.#p.plan.key, error })
+    }
   }
-
-  #committed(): Promise<Error | undefined> {
-    return new Promise((resolve) => this.#group.afterNext(resolve))
-  }
-}
-
-/** Refuses the data of another version, and says which one this is with the first commit of a new environment. */
-function checkFormat(kv: Kv, group: GroupCommit, dir: string): void {
-  const stored = kv.get(FORMAT)
-  let written = stored !== undefined
-  if (stored !== undefined && Buffer.from(stored).toString() !== FORMAT_VERSION) {
-    throw new Fault('store.format', `${dir} has format ${Buffer.from(stored).toString()}, this version reads ${FORMAT_VERSION}`)
-  }
-  group.join({
-    write: (b) => {
-      if (!written) b.put(FORMAT, Buffer.from(FORMAT_VERSION))
-    },
-    flushed: () => {
-      written = true
-      return undefined
-    },
-    failed: () => {},
-  })
 }

@@ -208,7 +208,7 @@ export class LogFeed implements Feed {
     move(seat, position)
     this.#p.changed(seat, 'soon')
     this.#read(seat)
-    return this.#durable()
+    return this.#p.group.durable()
   }
 
   backlog(sub: SubId): Backlog {
@@ -226,7 +226,7 @@ export class LogFeed implements Feed {
   }
 
   flush(signal: AbortSignal): Promise<void> {
-    return this.#durable(signal)
+    return this.#p.group.durable(signal)
   }
 
   // The arrows
@@ -373,19 +373,6 @@ export class LogFeed implements Feed {
       case 'committed':
         return this.#resolve(from.otherwise)
     }
-  }
-
-  #durable(signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason as Error)
-      const aborted = (): void => reject(signal?.reason as Error)
-      signal?.addEventListener('abort', aborted, { once: true })
-      this.#p.group.afterNext((error) => {
-        signal?.removeEventListener('abort', aborted)
-        if (error === undefined) resolve()
-        else reject(error)
-      })
-    })
   }
 }
 

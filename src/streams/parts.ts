@@ -1,3 +1,4 @@
+import type { Budget } from '../contract/budget.ts'
 import type { StreamId } from '../contract/ids.ts'
 import type { Observer } from '../contract/observer.ts'
 import type { StreamPlan } from '../contract/plan.ts'
@@ -15,6 +16,8 @@ export interface StreamParts {
   readonly clock: Clock
   readonly observer: Observer
   readonly log: Log
+  /** Of the shard: what waits to be stored is booked there. */
+  readonly budget?: Budget
 }
 
 /** What a stream that cannot go on tells: nothing is acknowledged any more, the process has to end with 1. */
@@ -35,6 +38,9 @@ export interface LogStream extends Stream {
   /** Deletes position, delayed and parked events of a subscription that is not attached; false = there is none. */
   forget(key: string): boolean
 }
+
+/** Bytes that may wait for their commit, per stream: a disk that hangs must not fill the memory. */
+export const MOST_WAITING_BYTES = 64 * 2 ** 20
 
 /** Attributes whose lengths count; the rest of an event is covered by the overhead. */
 const OVERHEAD_BYTES = 256
