@@ -110,33 +110,41 @@ export class ResponseParser implements AnswerHead {
   private readHead(b: Buffer, at: number, to: number, x: Exchange): number {
     if (this.keptBytes === 0) {
       const end = headEnd(b, at, to)
-      if (end < 0) return this.keep(b, at, to)
-      return this.parse(b, at, end, x) ? end : BROKEN
+      if (end >= 0) return this.parse(b, at, end, x) ? end : BROKEN
+      return this.keep(b, at, to) ? this.unfinished(0) : this.tooLong()
     }
     const before = this.keptBytes
     const taken = Math.min(to, at + LIMITS.headBytes + 4 - before)
-    if (this.keep(b, at, taken) === BROKEN) return BROKEN
+    if (!this.keep(b, at, taken)) return this.tooLong()
     const end = headEnd(this.kept, Math.max(0, before - 3), this.keptBytes)
-    if (end < 0) return taken < to ? this.tooLong() : MORE
+    if (end < 0) return taken < to ? this.tooLong() : this.unfinished(before)
+    const whole = this.kept
     this.keptBytes = 0
-    return this.parse(this.kept, 0, end, x) ? at + end - before : BROKEN
+    // A long head is rare: its buffer does not stay with the connection.
+    if (whole.length > 4_096) this.kept = NONE
+    return this.parse(whole, 0, end, x) ? at + end - before : BROKEN
   }
 
-  /** Keeps a piece of a head; what can be no head is told at once instead of waiting for its end. */
-  private keep(b: Buffer, at: number, to: number): number {
+  /** Keeps a piece of a head; false = more than a head may have. */
+  private keep(b: Buffer, at: number, to: number): boolean {
     const bytes = this.keptBytes + to - at
-    if (bytes > LIMITS.headBytes + 4) return this.tooLong()
+    if (bytes > LIMITS.headBytes + 4) return false
     if (bytes > this.kept.length) {
       const grown = Buffer.allocUnsafeSlow(Math.max(1024, bytes * 2))
       this.kept.copy(grown, 0, 0, this.keptBytes)
       this.kept = grown
     }
     b.copy(this.kept, this.keptBytes, at, to)
-    for (let i = this.keptBytes; i < bytes; i++) {
+    this.keptBytes = bytes
+    return true
+  }
+
+  /** MORE, but for what can never be a head: that is told at once instead of waiting for its end. */
+  private unfinished(from: number): number {
+    for (let i = from; i < this.keptBytes; i++) {
       if (i < START.length && this.kept[i] !== START.charCodeAt(i)) return this.broken('the answer does not begin with HTTP/1.')
       if (this.kept[i] === 10 && this.kept[i - 1] !== 13) return this.broken('a line of the head does not end in CRLF')
     }
-    this.keptBytes = bytes
     return MORE
   }
 
