@@ -29,9 +29,9 @@ describe.skipIf(own.skip)(`when Kafka fails${own.note}`, () => {
   /** Produces numbers without end, each acknowledged one kept; a failed one is sent again. */
   const flow = (client: KafkaTestClient, topic: string): { sent: Set<string>; stop(): Promise<void> } => {
     const sent = new Set<string>()
-    let on = true
+    const over = new AbortController()
     const done = (async () => {
-      for (let n = 0; on; n++) {
+      for (let n = 0; !over.signal.aborted; n++) {
         const value = Buffer.from(`e${n}`)
         await client.produce(topic, [{ value, key: value }]).then(
           () => sent.add(`e${n}`),
@@ -43,7 +43,7 @@ describe.skipIf(own.skip)(`when Kafka fails${own.note}`, () => {
     return {
       sent,
       async stop() {
-        on = false
+        over.abort()
         await done
       },
     }

@@ -357,9 +357,9 @@ describe.skipIf(kafka.skip)(`a Kafka source${kafka.note}`, () => {
     const first = run(topic, group)
     await until('first is ready', () => first.source.status().phase === 'ready')
     let sent = 0
-    let producing = true
+    const over = new AbortController()
     const flow = (async () => {
-      while (producing) {
+      while (!over.signal.aborted) {
         await client.produce(topic, numbered(sent, sent + 40))
         sent += 40
       }
@@ -374,7 +374,7 @@ describe.skipIf(kafka.skip)(`a Kafka source${kafka.note}`, () => {
     await until('the first has all again', () => first.intake.lanes.size === 8)
     const before = first.intake.offered.length
     await offers(first, before + 200)
-    producing = false
+    over.abort()
     await flow
     const all = (): string[] => [...first.intake.texts(), ...second.intake.texts()]
     await until('everything has arrived', () => new Set(all()).size === sent)
