@@ -92,6 +92,7 @@ export class Reader {
       if (w === undefined) return
       if (rate !== null) rate.take(this.#p.clock.now())
       this.#batchDue = false
+      if (this.#batchTimer !== null) this.#endBatchWait()
       limiter.take()
       this.#ask(w)
     }
@@ -128,9 +129,16 @@ export class Reader {
         this.#batchTimer = null
         this.#batchDue = true
         this.pump()
+        this.#batchDue = false
       })
     }
     return false
+  }
+
+  /** A batch goes: the next one's wait begins with its own first event. */
+  #endBatchWait(): void {
+    this.#batchTimer?.cancel()
+    this.#batchTimer = null
   }
 
   /** The gate has no place: again when it says so, or after a while. */
