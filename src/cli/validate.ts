@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { Plan } from '../contract/plan.ts'
 import { faultText } from '../resources/faults.ts'
 import { parseImages } from '../resources/images.ts'
 import { loadPaths } from '../resources/load.ts'
@@ -42,17 +43,23 @@ export const validate: Command = {
     const toRun = run.faults.map(faultText).filter((f) => !told.has(f))
     if (format === 'json') {
       process.stdout.write(
-        `${JSON.stringify({ valid: all.length === 0, faults: all, notices: [...plan.notices, ...toRun], resources: plan.resources.length }, null, 2)}\n`,
+        `${JSON.stringify({ valid: all.length === 0, faults: all, notices: [...plan.notices, ...toRun, ...unresolved(plan)], resources: plan.resources.length }, null, 2)}\n`,
       )
     } else {
       if (!args.flag('quiet')) for (const notice of plan.notices) process.stderr.write(`${notice}\n`)
       if (!args.flag('quiet')) for (const text of toRun) process.stderr.write(`to run it here: ${text}\n`)
+      if (!args.flag('quiet')) for (const text of unresolved(plan)) process.stderr.write(`${text}\n`)
       for (const f of all) process.stdout.write(`${faultText(f)}\n`)
       if (!args.flag('quiet') && all.length === 0) process.stdout.write(`${count(plan.resources.length, 'resource')} valid\n`)
       if (!args.flag('quiet') && all.length > 0) process.stderr.write(`${count(all.length, 'fault')}\n`)
     }
     return Promise.resolve(all.length === 0 ? 0 : 1)
   },
+}
+
+/** Accepted, but not Ready until something is there: told, no fault, as it may stand in other manifests. */
+function unresolved(plan: Plan): string[] {
+  return plan.resources.flatMap((r) => r.unresolved.map((u) => `not resolved: ${r.kind} ${r.namespace}/${r.name}: ${u.message}`))
 }
 
 function count(n: number, what: string): string {

@@ -108,7 +108,7 @@ export function checkAnnotations(kind: string, value: unknown, path: Path, compl
         ([n, r]) => n.startsWith('sluice.dev/') && (r.kinds as readonly string[]).includes(kind),
       )
       const list = allowed.length === 0 ? 'none is allowed' : `allowed: ${allowed.map(([n]) => n).join(', ')}`
-      complain([...path, name], `unknown annotation on a ${kind}; ${list}`)
+      complain([...path, name], `unknown annotation for ${kind}; ${list}`)
     }
   }
 }

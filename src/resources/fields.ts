@@ -81,6 +81,9 @@ export const sinkUri = z
     'holds a user name or password; put them into a Secret and name it in sluice.dev/headers-from-secret',
   )
 
+/** For checks across fields: told beside the faults of the fields themselves, not only once those are mended. */
+export const ALWAYS = { when: (p: { readonly value: unknown }): boolean => typeof p.value === 'object' && p.value !== null }
+
 interface SinkLike {
   readonly ref?: unknown
   readonly uri?: string | undefined
@@ -108,7 +111,7 @@ export const SINK_SHAPE = {
 }
 
 /** Destination: where events go. */
-export const SINK = z.strictObject(SINK_SHAPE).superRefine(checkSink)
+export const SINK = z.strictObject(SINK_SHAPE).superRefine(checkSink, ALWAYS)
 
 /** Destination as v1alpha1 and v1beta1 had it: the ref's fields may stand beside it, `dnsName` was a host alone. */
 export const OLD_SINK_SHAPE = {
@@ -141,7 +144,7 @@ export function checkOldSink(sink: OldSinkLike, refine: z.RefinementCtx): void {
   }
 }
 
-export const OLD_SINK = z.strictObject(OLD_SINK_SHAPE).superRefine(checkOldSink)
+export const OLD_SINK = z.strictObject(OLD_SINK_SHAPE).superRefine(checkOldSink, ALWAYS)
 
 const DELIVERY_SHAPE = {
   retry: whole(0, 2 ** 31 - 1).optional(),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { FilterExpression } from '../contract/filter.ts'
 import { compileFilter } from '../filter/compile.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { ALWAYS } from './fields.ts'
 
 const MUST_BE_ATTRIBUTE = 'must be an attribute name: lower-case letters and digits, beginning with a letter'
 const attributeName = z.string().regex(/^[a-z][a-z0-9]*$/, MUST_BE_ATTRIBUTE)
@@ -55,7 +56,7 @@ export const FILTER: z.ZodType<FilterSpec> = z
     if (dialects.length > 1) {
       refine.addIssue({ code: 'custom', message: `has the dialects ${dialects.join(', ')}; one object may have one`, input: f })
     }
-  })
+  }, ALWAYS)
 
 /** `spec.filter.attributes`: '' = any value. */
 export const ATTRIBUTES = z.record(attributeName, z.string())

@@ -2,14 +2,23 @@ import { z } from 'zod'
 import type { Key } from '../contract/ids.ts'
 import { lowerSubscription, NO_DELIVERY, type Reply } from './delivery.ts'
 import type { Draft } from './draft.ts'
-import { checkOldSink, checkSink, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK_SHAPE, SINK_SHAPE } from './fields.ts'
+import {
+  ALWAYS,
+  checkOldSink,
+  checkSink,
+  DELIVERY,
+  type DeliverySpec,
+  OLD_DELIVERY,
+  OLD_SINK_SHAPE,
+  SINK_SHAPE,
+} from './fields.ts'
 import { keyOf, type Resource } from './resource.ts'
 import type { Role, Sink } from './sinks.ts'
 import { addChannel } from './streams.ts'
 
 /** A step: a sink with a delivery of its own. */
-export const STEP = z.strictObject({ ...SINK_SHAPE, delivery: DELIVERY.optional() }).superRefine(checkSink)
-export const OLD_STEP = z.strictObject({ ...OLD_SINK_SHAPE, delivery: OLD_DELIVERY.optional() }).superRefine(checkOldSink)
+export const STEP = z.strictObject({ ...SINK_SHAPE, delivery: DELIVERY.optional() }).superRefine(checkSink, ALWAYS)
+export const OLD_STEP = z.strictObject({ ...OLD_SINK_SHAPE, delivery: OLD_DELIVERY.optional() }).superRefine(checkOldSink, ALWAYS)
 
 /** A channel that a flow makes for itself, under Knative's name for it. '' = another resource has the name. */
 export function flowChannel(draft: Draft, owner: Resource, name: string): string {

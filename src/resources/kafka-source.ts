@@ -5,6 +5,7 @@ import { KAFKA_SOURCE_DELIVERY, lowerSubscription, NO_REPLY } from './delivery.t
 import type { Draft } from './draft.ts'
 import { anything, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, SINK, whole } from './fields.ts'
 import { KAFKA_NET, kafkaCredentials, type KafkaNet } from './kafka-net.ts'
+import { sentence, valueAt } from './issues.ts'
 import { defineKind, version } from './kind.ts'
 import type { Resource } from './resource.ts'
 import { type Sink, sinkOf } from './sinks.ts'
@@ -22,6 +23,9 @@ export interface KafkaSourceSpec {
   readonly net: KafkaNet
   readonly sink: Sink
 }
+
+const KEY_TYPES = ['string', 'int', 'float', 'byte-array'] as const
+const KEY_TYPE_LABEL = 'kafkasources.sources.knative.dev/key-type'
 
 const MUST_BE_SERVER = 'must be host:port'
 const SERVER = /^(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/
@@ -106,6 +110,12 @@ export const kafkaSource = defineKind<KafkaSourceSpec>({
     'sources.knative.dev/v1alpha1': flat,
     'sources.eventing.knative.dev/v1alpha1': flat,
   },
+  inspect(object, complain) {
+    const label = valueAt(object, ['metadata', 'labels', KEY_TYPE_LABEL])
+    if (typeof label === 'string' && !(KEY_TYPES as readonly string[]).includes(label)) {
+      complain(['metadata', 'labels', KEY_TYPE_LABEL], sentence(`must be one of ${KEY_TYPES.join(', ')}`, label))
+    }
+  },
   connect(r, draft) {
     const credentials = kafkaCredentials(r, r.spec.net, draft)
     if (credentials === null) return
@@ -122,23 +132,16 @@ export const kafkaSource = defineKind<KafkaSourceSpec>({
   view: ({ net, ...spec }) => ({ ...spec, net: { sasl: net.sasl !== null, tls: net.tls !== null } }),
 })
 
-const KEY_TYPES = ['string', 'int', 'float', 'byte-array'] as const
-const KEY_TYPE_LABEL = 'kafkasources.sources.knative.dev/key-type'
-
 /** `KafkaSettings` of sources/kafka; what is left out has its default there. */
 function kafkaSettings(r: Resource<KafkaSourceSpec>): Readonly<Record<string, unknown>> {
   const s = r.spec
-  const label = r.labels[KEY_TYPE_LABEL]
-  const keyType = KEY_TYPES.find((k) => k === (label ?? 'string'))
-  if (keyType === undefined)
-    r.complain(['metadata', 'labels', KEY_TYPE_LABEL], `is "${label ?? ''}", must be one of ${KEY_TYPES.join(', ')}`)
   return {
     bootstrapServers: s.bootstrapServers,
     topics: s.topics,
     consumerGroup: s.consumerGroup === '' ? `knative-kafka-source-${r.uid}` : s.consumerGroup,
     initialOffset: s.initialOffset,
     consumers: s.consumers,
-    keyType: keyType ?? 'string',
+    keyType: r.labels[KEY_TYPE_LABEL] ?? 'string',
     namespace: r.namespace,
     name: r.name,
     ...(Object.keys(s.extensions).length === 0 ? {} : { extensions: s.extensions }),

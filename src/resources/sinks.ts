@@ -69,7 +69,7 @@ export interface SinkOptions {
 /** Lowers a sink to a target of the plan; null and a note in the resource's status when it leads nowhere. */
 export function lowerSink(draft: Draft, owner: Resource, sink: Sink, o: SinkOptions): Key | null {
   const host = o.host ?? ''
-  const found = sink.ref === null ? { url: sink.uri } : addressOf(draft, sink.ref, o.namespace, sink.uri)
+  const found = sink.ref === null ? relative(sink.uri, '') : addressOf(draft, sink.ref, o.namespace, sink.uri)
   if ('why' in found) {
     draft.unresolved(owner.key, CONDITIONS[o.role], 'NotFound', `${o.at}: ${found.why}`)
     return null
@@ -154,6 +154,6 @@ export function findReferred(draft: Draft, kind: string, namespace: string, name
 }
 
 function relative(base: string, uri: string): { readonly url: string } | { readonly why: string } {
-  if (uri === '') return { url: base }
+  if (uri === '') return URL.canParse(base) ? { url: base } : { why: `${base} is no URL` }
   return URL.canParse(uri, base) ? { url: new URL(uri, base).href } : { why: `${uri} cannot be resolved against ${base}` }
 }

@@ -4,7 +4,7 @@ import { annotation } from './annotations.ts'
 import { type BrokerSpec, brokerDelivery } from './broker.ts'
 import { lowerSubscription } from './delivery.ts'
 import type { Draft } from './draft.ts'
-import { DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, REF, SINK } from './fields.ts'
+import { ALWAYS, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, REF, SINK } from './fields.ts'
 import { ATTRIBUTES, attributesExpression, FILTER, filtersExpression, type FilterSpec } from './filters.ts'
 import { defineKind, version } from './kind.ts'
 import { keyOf, type Resource } from './resource.ts'
@@ -44,7 +44,7 @@ const v1 = version(
             input: s,
           })
         }
-      }),
+      }, ALWAYS),
   },
   ({ spec }): TriggerSpec => ({
     broker: spec.broker ?? '',
