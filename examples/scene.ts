@@ -23,7 +23,8 @@ export interface Account {
   readonly overLimit: number
 }
 
-interface Manifest {
+/** A resource, as far as a scene changes one. */
+export interface Manifest {
   kind: string
   metadata: { name: string; annotations?: Record<string, string> }
   spec: {
@@ -59,7 +60,8 @@ export async function startScene(
     [
       join(root, 'bin', 'sluice.js'),
       ...['run', '-f', join(folder, 'scene.json'), '--images', join(root, 'examples', 'images.yaml')],
-      ...['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--data', join(folder, 'data')],
+      // The port is picked by the system; the manifests speak of the usual one.
+      ...['--self', 'http://127.0.0.1:8080', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--data', join(folder, 'data')],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
