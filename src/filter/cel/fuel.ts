@@ -13,7 +13,7 @@ export interface Fuel {
 export const MOST_FUEL = 100_000
 
 /** What a function of the library costs, whatever it does. */
-export const LIBRARY_CALL = 300
+export const LIBRARY_CALL = 500
 
 /** What the parts of a time in a named zone cost: the formatter of the zone is made anew each time. */
 export const TIME_ZONE = 4_000

@@ -108,5 +108,8 @@ function within(value: CelValue, of: CelValue, fuel: Fuel): CelValue {
     }
     return false
   }
-  return kindOf(of) === 'map' && mapKeyOf(value) !== undefined ? mapGet(of, value, fuel) !== undefined : undefined
+  if (kindOf(of) !== 'map') return undefined
+  if (mapKeyOf(value) !== undefined) return mapGet(of, value, fuel) !== undefined
+  // 3.1 may be asked for, but is no key of any map.
+  return typeof value === 'number' ? false : undefined
 }

@@ -6,7 +6,7 @@ import { MOST_FUEL, OUT_OF_FUEL, spend } from './fuel.ts'
 import { type CelFunction, celFunction } from './functions.ts'
 import { type Loop, existsOne, mapped, search } from './loops.ts'
 import { OPERATORS, type Operator, negated } from './operators.ts'
-import { CelFailure, CelMapValue, type CelValue, kindOf, mapGet, mapKeyOf } from './values.ts'
+import { CelFailure, CelMapValue, type CelValue, type Kind, kindOf, mapGet, mapKeyOf } from './values.ts'
 
 /** Something that can be seen to fail without any event. */
 export interface CelFault {
@@ -45,6 +45,7 @@ export function compileCelProgram(expression: CelExpression, globals: readonly s
   }
 }
 
+const NO_OVERLOAD = new CelFailure('no matching overload')
 const TOO_LONG = new CelFailure(OUT_OF_FUEL.message)
 
 class Compiler {
@@ -132,14 +133,14 @@ class Compiler {
         break
     }
     const operator = OPERATORS[e.name]
-    // An index has no other types than ours; of all other operators the library knows more.
-    if (operator !== undefined) return binary(operator, first!, second!, e.name === '_[_]' ? null : this.#function(e))
+    if (operator !== undefined) return binary(e.name, operator, first!, second!, this.#function(e))
     const called = this.#function(e)
     return e.name === '-_' ? minus(first!, called) : call(called, target, args)
   }
 
   #function(e: Extract<CelExpression, { kind: 'call' }>): CelFunction {
     const constants = e.args.map((a) => ({ constant: a.kind === 'constant' ? a.value : undefined }))
+    if (e.name === '_[_]') return () => NO_OVERLOAD
     try {
       if (libraryHas(e.name)) return celFunction(e.name, e.target !== null, constants)
       this.faults.push({ at: e.at, what: `there is no function ${e.name}` })
@@ -234,15 +235,32 @@ function minus(of: Code, library: CelFunction): Code {
   }
 }
 
-function binary(operator: Operator, left: Code, right: Code, library: CelFunction | null): Code {
+function binary(name: string, operator: Operator, left: Code, right: Code, library: CelFunction): Code {
+  const said = name.replaceAll('_', '')
+  // Elements of one list mostly fail alike: the sentence is made once.
+  let kinds: readonly [Kind, Kind] | null = null
+  let mismatch = NO_OVERLOAD
   return (frame) => {
     const l = left(frame)
     if (l instanceof CelFailure) return l
     const r = right(frame)
     if (r instanceof CelFailure) return r
     const value = operator(l, r, frame)
-    return value === undefined && library !== null ? library(undefined, [l, r], frame) : value
+    if (value !== undefined) return value
+    const ofLeft = kindOf(l)
+    const ofRight = kindOf(r)
+    if (isForLibrary(ofLeft) || isForLibrary(ofRight)) return library(undefined, [l, r], frame)
+    if (kinds === null || kinds[0] !== ofLeft || kinds[1] !== ofRight) {
+      kinds = [ofLeft, ofRight]
+      mismatch = new CelFailure(`no matching overload of ${said} for ${ofLeft} and ${ofRight}`)
+    }
+    return mismatch
   }
+}
+
+/** Of the values that operators take only these are left to the library, which takes long to find that it knows none. */
+function isForLibrary(kind: Kind): boolean {
+  return kind === 'uint' || kind === 'bytes' || kind === 'other'
 }
 
 function call(f: CelFunction, target: Code | null, args: readonly Code[]): Code {
