@@ -147,73 +147,86 @@ export function decodeProtobufBatch(
   return r.broken ? badEvent('', BROKEN) : events
 }
 
+const writer = new WireWriter()
+
 /** The event as one message. Text and JSON go as text, everything else as bytes; `time` as an instant where it is one. */
 export function encodeProtobuf(e: CloudEvent): Uint8Array {
-  return messageOf(e).done()
+  writer.begin()
+  writeEvent(e)
+  return writer.done()
 }
 
 export function encodeProtobufBatch(events: readonly CloudEvent[]): Uint8Array {
-  const w = new WireWriter()
-  for (const event of events) w.message(1, messageOf(event))
-  return w.done()
+  writer.begin()
+  for (const event of events) {
+    const message = writer.open(1)
+    writeEvent(event)
+    writer.close(message)
+  }
+  return writer.done()
 }
 
-function messageOf(e: CloudEvent): WireWriter {
-  const w = new WireWriter()
-  w.text(EVENT.id, e.id)
-  w.text(EVENT.source, e.source)
-  w.text(EVENT.specversion, e.specversion)
-  w.text(EVENT.type, e.type)
-  const attribute = (name: string, value: WireWriter): void => {
-    const entry = new WireWriter()
-    entry.text(1, name)
-    entry.message(2, value)
-    w.message(EVENT.attributes, entry)
-  }
-  const text = (name: string, value: string | undefined, field: number): void => {
-    if (value === undefined) return
-    const inner = new WireWriter()
-    inner.text(field, value)
-    attribute(name, inner)
-  }
-  text('datacontenttype', e.datacontenttype, VALUE.string)
-  if (e.specversion === '0.3') text('schemaurl', e.dataschema, VALUE.uriRef)
-  else text('dataschema', e.dataschema, VALUE.uri)
-  text('subject', e.subject, VALUE.string)
-  if (e.time !== undefined) attribute('time', timeValue(e.time))
-  for (const [name, value] of e.extensions) attribute(name, extensionValue(value))
-  if (e.data === null) return w
+function writeEvent(e: CloudEvent): void {
+  writer.text(EVENT.id, e.id)
+  writer.text(EVENT.source, e.source)
+  writer.text(EVENT.specversion, e.specversion)
+  writer.text(EVENT.type, e.type)
+  writeText('datacontenttype', e.datacontenttype, VALUE.string)
+  if (e.specversion === '0.3') writeText('schemaurl', e.dataschema, VALUE.uriRef)
+  else writeText('dataschema', e.dataschema, VALUE.uri)
+  writeText('subject', e.subject, VALUE.string)
+  if (e.time !== undefined) writeTime(e.time)
+  for (const [name, value] of e.extensions) writeExtension(name, value)
+  if (e.data === null) return
   const media = e.datacontenttype === undefined ? null : mediaTypeOf(e.datacontenttype)
   const asText = (media?.json === true || media?.text === true) && isUtf8(e.data)
-  w.bytes(asText ? EVENT.text : EVENT.binary, e.data)
-  return w
+  writer.bytes(asText ? EVENT.text : EVENT.binary, e.data)
 }
 
-function extensionValue(value: AttributeValue): WireWriter {
-  const w = new WireWriter()
-  if (typeof value === 'boolean') w.varint(VALUE.boolean, value ? 1 : 0)
-  else if (typeof value === 'number') w.varint(VALUE.integer, value)
-  else if (typeof value === 'string') w.text(VALUE.string, value)
-  else w.bytes(VALUE.bytes, value)
-  return w
+/** Begins an entry of the map; its value is to be put, then both are closed. */
+function openAttribute(name: string): readonly [entry: number, value: number] {
+  const entry = writer.open(EVENT.attributes)
+  writer.text(1, name)
+  return [entry, writer.open(2)]
+}
+
+function closeAttribute([entry, value]: readonly [number, number]): void {
+  writer.close(value)
+  writer.close(entry)
+}
+
+function writeText(name: string, value: string | undefined, field: number): void {
+  if (value === undefined) return
+  const open = openAttribute(name)
+  writer.text(field, value)
+  closeAttribute(open)
+}
+
+function writeExtension(name: string, value: AttributeValue): void {
+  const open = openAttribute(name)
+  if (typeof value === 'boolean') writer.varint(VALUE.boolean, value ? 1 : 0)
+  else if (typeof value === 'number') writer.varint(VALUE.integer, value)
+  else if (typeof value === 'string') writer.text(VALUE.string, value)
+  else writer.bytes(VALUE.bytes, value)
+  closeAttribute(open)
 }
 
 const TIME_PARTS = /^(.{19})(?:\.([0-9]+))?(.*)$/
 
 /** An instant keeps nine digits of the fraction and loses the offset; a leap second or more digits stay text. */
-function timeValue(time: string): WireWriter {
-  const w = new WireWriter()
+function writeTime(time: string): void {
   const [, whole = '', fraction = '', zone = ''] = TIME_PARTS.exec(time) ?? []
   const ms = isTimestamp(time) && fraction.length <= 9 ? Date.parse((whole + zone).toUpperCase()) : NaN
   const seconds = ms / 1000
   if (!(seconds >= FIRST_SECOND && seconds <= LAST_SECOND)) {
-    w.text(VALUE.string, time)
-    return w
+    writeText('time', time, VALUE.string)
+    return
   }
-  const instant = new WireWriter()
-  if (seconds !== 0) instant.varint(1, seconds)
+  const open = openAttribute('time')
+  const instant = writer.open(VALUE.timestamp)
+  if (seconds !== 0) writer.varint(1, seconds)
   const nanos = Number(fraction.padEnd(9, '0'))
-  if (nanos !== 0) instant.varint(2, nanos)
-  w.message(VALUE.timestamp, instant)
-  return w
+  if (nanos !== 0) writer.varint(2, nanos)
+  writer.close(instant)
+  closeAttribute(open)
 }

@@ -94,38 +94,98 @@ export class WireReader {
   }
 }
 
-/** Fields in the order they are put; messages inside are writers of their own. */
+/**
+ * Fields in the order they are put, in one buffer that grows. A message inside is put between `open` and `close`: one byte
+ * is kept for its length, and moved on where that is too short.
+ */
 export class WireWriter {
-  readonly #parts: Uint8Array[] = []
+  #bytes = Buffer.allocUnsafe(1024)
+  #at = 0
 
-  varint(field: number, value: bigint | number): void {
-    this.#parts.push(varintBytes(BigInt(field) << 3n), varintBytes(BigInt(value)))
+  /** Forgets what was written. */
+  begin(): void {
+    this.#at = 0
+  }
+
+  varint(field: number, value: number): void {
+    this.#room(20)
+    this.#number(field * 8 + VARINT)
+    this.#number(value)
   }
 
   bytes(field: number, value: Uint8Array): void {
-    this.#parts.push(varintBytes((BigInt(field) << 3n) | BigInt(BYTES)), varintBytes(BigInt(value.length)), value)
+    this.#room(20 + value.length)
+    this.#number(field * 8 + BYTES)
+    this.#number(value.length)
+    this.#bytes.set(value, this.#at)
+    this.#at += value.length
   }
 
   text(field: number, value: string): void {
-    this.bytes(field, Buffer.from(value, 'utf8'))
+    const size = Buffer.byteLength(value)
+    this.#room(20 + size)
+    this.#number(field * 8 + BYTES)
+    this.#number(size)
+    this.#at += this.#bytes.write(value, this.#at, 'utf8')
   }
 
-  message(field: number, inner: WireWriter): void {
-    this.bytes(field, inner.done())
+  /** Begins a message; gives what `close` wants back. */
+  open(field: number): number {
+    this.#room(20)
+    this.#number(field * 8 + BYTES)
+    return this.#at++
   }
 
+  close(start: number): void {
+    const size = this.#at - start - 1
+    const more = varintSize(size) - 1
+    if (more > 0) {
+      this.#room(more)
+      this.#bytes.copyWithin(start + 1 + more, start + 1, this.#at)
+    }
+    this.#at = start
+    this.#number(size)
+    this.#at += size
+  }
+
+  /** A copy of what was written: the buffer is used again. */
   done(): Uint8Array {
-    return Buffer.concat(this.#parts)
+    return Buffer.from(this.#bytes.subarray(0, this.#at))
+  }
+
+  #room(size: number): void {
+    if (this.#at + size <= this.#bytes.length) return
+    const larger = Buffer.allocUnsafe(Math.max(this.#at + size, this.#bytes.length * 2))
+    this.#bytes.copy(larger, 0, 0, this.#at)
+    this.#bytes = larger
+  }
+
+  /** A safe integer; a negative one takes the ten bytes of its two's complement. */
+  #number(value: number): void {
+    if (value < 0) {
+      this.#negative(value)
+      return
+    }
+    let rest = value
+    while (rest >= 0x80) {
+      this.#bytes[this.#at++] = (rest % 0x80) | 0x80
+      rest = Math.floor(rest / 0x80)
+    }
+    this.#bytes[this.#at++] = rest
+  }
+
+  #negative(value: number): void {
+    let rest = BigInt.asUintN(64, BigInt(value))
+    for (let i = 0; i < 9; i++) {
+      this.#bytes[this.#at++] = Number(rest & 0x7fn) | 0x80
+      rest >>= 7n
+    }
+    this.#bytes[this.#at++] = 1
   }
 }
 
-function varintBytes(value: bigint): Uint8Array {
-  let rest = BigInt.asUintN(64, value)
-  const out: number[] = []
-  while (rest >= 0x80n) {
-    out.push(Number(rest & 0x7fn) | 0x80)
-    rest >>= 7n
-  }
-  out.push(Number(rest))
-  return Uint8Array.from(out)
+function varintSize(value: number): number {
+  let size = 1
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++
+  return size
 }
