@@ -4,9 +4,12 @@ import type { CloudEvent } from '../event/event.ts'
 /** Told why an expression could not be evaluated; the event then does not match that expression. */
 export type Failed = (why: string) => void
 
-/** One fact about one attribute's text, cheap to look up for the trigger index. */
+/** One fact about one text of an event, cheap to look up for the trigger index. */
 export interface Anchor {
+  /** The name of the attribute; for a text in the data its path, as one word. */
   readonly attribute: string
+  /** Where the text stands in the JSON data, field by field; absent = it is an attribute. */
+  readonly path?: readonly string[]
   readonly how: 'is' | 'starts' | 'ends'
   /** Never empty for `starts` and `ends`: that would say nothing. */
   readonly text: string

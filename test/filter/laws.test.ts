@@ -10,6 +10,11 @@ const attribute = fc.constantFrom('type', 'source', 'subject', 'id', 'tenant', '
 const text = fc.string({ unit: fc.constantFrom('a', 'b', '.'), minLength: 1, maxLength: 4 })
 const value = fc.oneof({ weight: 6, arbitrary: text }, { weight: 1, arbitrary: fc.constantFrom('5', '05', 'true', 'TRUE') })
 
+const anyData = fc.oneof(
+  { weight: 6, arbitrary: text.map((s) => JSON.stringify({ n: 5, s, o: { s } })) },
+  { weight: 1, arbitrary: fc.constantFrom('[1]', '"a"', '{"s":5,"n":"a"}', '{"o":[]}', '<xml/>') },
+)
+
 const anyEvent: fc.Arbitrary<CloudEvent> = fc
   .record(
     {
@@ -22,13 +27,13 @@ const anyEvent: fc.Arbitrary<CloudEvent> = fc
     },
     { requiredKeys: ['type', 'source', 'id'] },
   )
-  .map((attributes) => eventOf(attributes, Buffer.from('{"n":5,"s":"a"}')))
+  .chain((attributes) => anyData.map((data) => eventOf(attributes, Buffer.from(data))))
 
 const attributes = fc.dictionary(attribute, value, { minKeys: 1, maxKeys: 2 })
 
 /** Every kind of expression that the index takes apart, and some that it cannot. */
 const expression: fc.Arbitrary<FilterExpression> = fc
-  .tuple(attribute, value, attribute, value, fc.nat(11))
+  .tuple(attribute, value, attribute, value, fc.nat(15))
   .map(([a, v, b, w, form]): FilterExpression => {
     const cesql = [
       `${a} = '${v}'`,
@@ -45,6 +50,10 @@ const expression: fc.Arbitrary<FilterExpression> = fc
       `!(ce.${a} == '${v}') && data.n == 5`,
       `'${v}' == ce['${a}'] || data.s == '${w}'`,
       `ce.exists(k, k == '${b}') && ce.${a} == '${v}'`,
+      `data.s == '${w}' && ce.${a} == '${v}'`,
+      `data.s.startsWith('${w}') && ce.type == 'a'`,
+      `data.o.s in ['${v}', '${w}'] && ce.type == 'a'`,
+      `data['o'].s == '${v}' || data.s.endsWith('${w}')`,
     ]
     return form < 6 ? { dialect: 'cesql', expression: cesql[form]! } : { dialect: 'cel', expression: cel[form - 6]! }
   })

@@ -158,3 +158,49 @@ describe('data is parsed', () => {
     expect(e.parsed).toBe(first)
   })
 })
+
+describe('triggers that share an attribute part by the data', () => {
+  const tenants = Array.from({ length: 50 }, (_, i) => cel(`ce.type == 'order' && data.tenant.id == 't${i}' && data.extra == 1`))
+  const order = (id: string) => jsonEvent({ tenant: { id } }, { type: 'order', id: 'e' })
+
+  test('few of them are asked', () => {
+    const { route, failures } = indexOf(tenants)
+    expect(route(order('t30'))).toEqual([])
+    // The first few stand under the type; of the others only number 30 got as far as the field that is missing.
+    expect(failures).toEqual(['30 e no such key: extra'])
+  })
+
+  test('the data is looked into only for events that have the attribute', () => {
+    const { route } = indexOf(tenants)
+    const other = jsonEvent({ tenant: { id: 't30' } }, { type: 'other' })
+    expect(route(other)).toEqual([])
+    expect(other.parsed).toBeUndefined()
+  })
+
+  test('all of them fail where the data is no JSON', () => {
+    const { route, failures } = indexOf(tenants)
+    expect(route(eventOf({ type: 'order' }, Buffer.from('{')))).toEqual([])
+    expect(failures).toHaveLength(50)
+  })
+
+  test('by data alone too, by value, start and end, and they leave when deleted', () => {
+    const filters = Array.from({ length: 30 }, (_, i) => [
+      cel(`data.k == 'v${i}'`),
+      cel(`data.k.startsWith('v${i}')`),
+      cel(`data.k.endsWith('x${i}') || data.k in ['q${i}']`),
+    ]).flat()
+    const { index, route, failures } = indexOf(filters)
+    expect(route(jsonEvent({ k: 'v7' }))).toEqual([21, 22])
+    expect(route(jsonEvent({ k: 'v25x4' }))).toEqual([7, 14, 76])
+    expect(route(jsonEvent({ k: 'q3' }))).toEqual([11])
+    expect(route(jsonEvent({ k: 7 }))).toEqual([])
+    expect(route(jsonEvent([1]))).toEqual([])
+    expect(failures).toEqual([])
+    for (let sub = 0; sub < filters.length; sub++) if (sub !== 21) index.delete(sub)
+    expect(route(jsonEvent({ k: 'v7' }))).toEqual([21])
+    index.delete(21)
+    const untouched = jsonEvent({ k: 'v7' })
+    expect(route(untouched)).toEqual([])
+    expect(untouched.parsed).toBeUndefined()
+  })
+})

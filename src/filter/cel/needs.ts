@@ -1,5 +1,5 @@
 import type { CelExpression } from '../../vendor/cel/expression.ts'
-import { type Need, needsOfAll, needsOfAny } from '../clause.ts'
+import { type Anchor, type Need, needsOfAll, needsOfAny } from '../clause.ts'
 
 const EVENT = ['ce', 'event']
 
@@ -28,18 +28,31 @@ export function needsOfCel(e: CelExpression): readonly Need[] {
   }
 }
 
-/** `ce.type`, `event.type`, `ce['type']`: the name of the attribute. */
-function attributeOf(e: CelExpression | null): string | null {
-  if (e === null) return null
-  if (e.kind === 'select') return isEvent(e.of) ? e.field : null
-  if (e.kind !== 'call' || e.name !== '_[_]') return null
-  const [of, key] = e.args
-  return of !== undefined && isEvent(of) ? textOf(key) : null
+/** `ce.type`, `event.type`, `ce['type']`: the attribute; `data.a.b`: the text at that path of the data. */
+function placeOf(e: CelExpression | null): Place | null {
+  const names: string[] = []
+  let at = e
+  while (at !== null && at.kind !== 'name') {
+    const field = fieldOf(at)
+    if (field === null) return null
+    names.unshift(field.name)
+    at = field.of
+  }
+  const [first] = names
+  if (at === null || first === undefined) return null
+  // No macro around it can have taken the name for its own: only the top of an expression is looked at.
+  if (at.name === 'data') return { attribute: names.join('\0'), path: names }
+  return EVENT.includes(at.name) && names.length === 1 ? { attribute: first } : null
 }
 
-/** No macro around it can have taken the name for its own: only the top of an expression is looked at. */
-function isEvent(e: CelExpression): boolean {
-  return e.kind === 'name' && EVENT.includes(e.name)
+type Place = Pick<Anchor, 'attribute' | 'path'>
+
+function fieldOf(e: CelExpression): { readonly of: CelExpression; readonly name: string } | null {
+  if (e.kind === 'select') return { of: e.of, name: e.field }
+  if (e.kind !== 'call' || e.name !== '_[_]') return null
+  const [of, key] = e.args
+  const name = textOf(key)
+  return of === undefined || name === null ? null : { of, name }
 }
 
 function textOf(e: CelExpression | undefined): string | null {
@@ -47,22 +60,22 @@ function textOf(e: CelExpression | undefined): string | null {
 }
 
 function needsOfEquality(of: CelExpression, value: CelExpression): readonly Need[] | null {
-  const attribute = attributeOf(of)
+  const place = placeOf(of)
   const text = textOf(value)
-  return attribute === null || text === null ? null : [[{ attribute, how: 'is', text }]]
+  return place === null || text === null ? null : [[{ ...place, how: 'is', text }]]
 }
 
 function needsOfMembership(of: CelExpression, list: CelExpression): readonly Need[] {
-  const attribute = attributeOf(of)
-  if (attribute === null || list.kind !== 'list') return []
+  const place = placeOf(of)
+  if (place === null || list.kind !== 'list') return []
   const texts = list.elements.map(textOf)
   // An element that is no text never equals an attribute that is one, but may equal one that is none.
   if (texts.includes(null)) return []
-  return needsOfAny(texts.map((text) => [[{ attribute, how: 'is', text: text! }]]))
+  return needsOfAny(texts.map((text) => [[{ ...place, how: 'is', text: text! }]]))
 }
 
 function needsOfText(of: CelExpression | null, argument: CelExpression | undefined, how: 'starts' | 'ends'): readonly Need[] {
-  const attribute = attributeOf(of)
+  const place = placeOf(of)
   const text = textOf(argument)
-  return attribute === null || text === null || text === '' ? [] : [[{ attribute, how, text }]]
+  return place === null || text === null || text === '' ? [] : [[{ ...place, how, text }]]
 }
