@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Plan } from '../contract/plan.ts'
-import { faultText } from '../resources/faults.ts'
+import { faultText, inOrder } from '../resources/faults.ts'
 import { parseImages } from '../resources/images.ts'
 import { loadPaths } from '../resources/load.ts'
 import { planFrom } from '../resources/plan.ts'
@@ -24,7 +24,7 @@ export const validate: Command = {
     quiet: { type: 'boolean', short: 'q', about: 'no notices and no last line, faults only' },
     output: { type: 'string', short: 'o', value: 'FORMAT', about: 'text or json', default: 'text' },
   },
-  run(args) {
+  async run(args) {
     const paths = [...args.list('filename'), ...args.words]
     if (paths.length === 0) throw new Fault('config.usage', 'nothing to validate; name files or folders with -f PATH')
     const format = args.text('output')
@@ -32,13 +32,13 @@ export const validate: Command = {
       throw new Fault('config.usage', `--output is "${format}"; it must be text or json`)
     const imagesFile = args.text('images')
     const images = imagesFile === '' ? { images: [], faults: [] } : parseImages(textOf(imagesFile), imagesFile)
-    const loaded = loadPaths(paths, paths.includes('-') ? textOf('-') : '')
+    const loaded = loadPaths(paths, paths.includes('-') ? await standardInput() : '')
     const settings = { domain: '', images: images.images, self: [], generation: 1 }
     const run = planFrom(loaded.documents, { ...settings, processes: true })
     // A manifest from a cluster has no command here and is valid all the same, unless somebody asks whether it runs here.
     const here = imagesFile !== '' || args.flag('processes')
     const { plan, faults } = here ? run : planFrom(loaded.documents, { ...settings, processes: false })
-    const all = [...images.faults, ...loaded.faults, ...faults]
+    const all = [...images.faults, ...inOrder([...loaded.faults, ...faults], loaded.files)]
     const told = new Set(faults.map(faultText))
     const toRun = run.faults.map(faultText).filter((f) => !told.has(f))
     if (format === 'json') {
@@ -53,7 +53,7 @@ export const validate: Command = {
       if (!args.flag('quiet') && all.length === 0) process.stdout.write(`${count(plan.resources.length, 'resource')} valid\n`)
       if (!args.flag('quiet') && all.length > 0) process.stderr.write(`${count(all.length, 'fault')}\n`)
     }
-    return Promise.resolve(all.length === 0 ? 0 : 1)
+    return all.length === 0 ? 0 : 1
   },
 }
 
@@ -68,8 +68,15 @@ function count(n: number, what: string): string {
 
 function textOf(file: string): string {
   try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8')
+    return readFileSync(file, 'utf8')
   } catch (e) {
-    throw new Fault('config.usage', `${file === '-' ? 'standard input' : file} cannot be read: ${messageOf(e)}`, e)
+    throw new Fault('config.usage', `${file} cannot be read: ${messageOf(e)}`, e)
   }
+}
+
+/** Chunk by chunk: a synchronous read of a pipe that is not filled yet fails with EAGAIN. */
+async function standardInput(): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString('utf8')
 }

@@ -26,6 +26,12 @@ export function faultOf(faults: readonly ManifestFault[]): Fault {
   return new Fault('config.invalid', faults.map(faultText).join('\n'))
 }
 
+/** In the order of the files, and of their lines. */
+export function inOrder(faults: readonly ManifestFault[], files: readonly string[]): ManifestFault[] {
+  const rank = new Map(files.map((file, i) => [file, i]))
+  return faults.toSorted((a, b) => (rank.get(a.file) ?? -1) - (rank.get(b.file) ?? -1) || a.line - b.line)
+}
+
 /** `spec.filters[0].exact.type`; keys that are no plain word stand in quotes. */
 export function pathText(path: Path): string {
   let text = ''

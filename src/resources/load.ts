@@ -13,6 +13,8 @@ export interface Document {
 }
 
 export interface Loaded {
+  /** All that was read or should have been, in order. */
+  readonly files: readonly string[]
   readonly documents: readonly Document[]
   readonly faults: readonly ManifestFault[]
 }
@@ -26,6 +28,7 @@ const DEEPEST = 100
 export function loadPaths(paths: readonly string[], stdin: string): Loaded {
   const documents: Document[] = []
   const faults: ManifestFault[] = []
+  const files: string[] = []
   for (const path of paths) {
     if (path === '-') {
       append(parseText(stdin, 'stdin'))
@@ -33,12 +36,14 @@ export function loadPaths(paths: readonly string[], stdin: string): Loaded {
     }
     for (const file of filesOf(path, faults)) {
       const text = readText(file, faults)
+      if (text === undefined) files.push(file)
       if (text !== undefined) append(parseText(text, file))
     }
   }
-  return { documents, faults }
+  return { files, documents, faults }
 
   function append(l: Loaded): void {
+    files.push(...l.files)
     documents.push(...l.documents)
     faults.push(...l.faults)
   }
@@ -100,7 +105,7 @@ export function parseText(text: string, file: string): Loaded {
     }
     takeApart(value, [], { file, lineOf: (path) => lineIn(doc, lines, path) }, documents)
   }
-  return { documents, faults }
+  return { files: [file], documents, faults }
 }
 
 /** `kind: List`, and the `BrokerList` kind of thing that the API server itself answers, become their items. */

@@ -3,7 +3,7 @@ import type { Plan } from '../contract/plan.ts'
 import { type ConfigSource, readConfig } from './config.ts'
 import { Draft, type PlanSettings } from './draft.ts'
 import { flowCycles } from './cycles.ts'
-import { type ManifestFault, shown } from './faults.ts'
+import { inOrder, type ManifestFault, shown } from './faults.ts'
 import { sentence, valueAt } from './issues.ts'
 import type { Admitted } from './kind.ts'
 import { type ConfigMapSpec, type Immutables, keyOf, type Resource } from './resource.ts'
@@ -60,7 +60,7 @@ export function planFrom(documents: readonly Document[], settings: PlanSettings)
   checkReload(settings.running, admitted)
   return {
     plan: { ...plan, notices: [...early.finish(views).notices, ...plan.notices] },
-    faults: inFileOrder([...early.faults, ...draft.faults], documents),
+    faults: inOrder([...early.faults, ...draft.faults], [...new Set(documents.map((d) => d.file))]),
     immutables: new Map(admitted.map((a) => [a.resource.key, a.immutable])),
   }
 }
@@ -180,9 +180,4 @@ function checkReload(running: Immutables | undefined, admitted: readonly Admitte
       r.complain(path, `is ${shown(value)}, was ${shown(was)}, and cannot be changed while it runs; ${remedy}`)
     }
   }
-}
-
-function inFileOrder(faults: readonly ManifestFault[], documents: readonly Document[]): ManifestFault[] {
-  const files = [...new Set(documents.map((d) => d.file))]
-  return faults.toSorted((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line)
 }

@@ -65,8 +65,8 @@ describe('documents', () => {
   })
 
   test('empty documents are nothing', () => {
-    expect(parseText('---\n---\n# only a comment\n---\nnull\n', 'm')).toEqual({ documents: [], faults: [] })
-    expect(parseText('', 'm')).toEqual({ documents: [], faults: [] })
+    expect(parseText('---\n---\n# only a comment\n---\nnull\n', 'm')).toEqual({ files: ['m'], documents: [], faults: [] })
+    expect(parseText('', 'm')).toEqual({ files: ['m'], documents: [], faults: [] })
   })
 
   test('a key that stands twice is a fault, not the last of the two', () => {
