@@ -57,7 +57,7 @@ export interface Custody {
 /** Opens the store in `dir`, made when it is not there. Throws a Fault 'store.format' for the data of another version. */
 export function openCustody(parts: CustodyParts): Promise<Custody> {
   return Promise.resolve().then(() => {
-    mkdirSync(parts.dir, { recursive: true })
+    if (parts.kv === undefined) mkdirSync(parts.dir, { recursive: true })
     return new LocalCustody(parts, parts.kv ?? openLmdb(parts.dir))
   })
 }

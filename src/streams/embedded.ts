@@ -42,7 +42,7 @@ const AFTER_JUMP_MS = 30_000
  */
 export function openEmbeddedStream(parts: EmbeddedParts): Promise<LogStream> {
   return Promise.resolve().then(() => {
-    mkdirSync(parts.dir, { recursive: true })
+    if (parts.kv === undefined) mkdirSync(parts.dir, { recursive: true })
     return new EmbeddedStream(parts, parts.kv ?? openLmdb(parts.dir))
   })
 }

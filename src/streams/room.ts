@@ -23,7 +23,7 @@ export interface Held {
 const MOST_UNSETTLED_BYTES = 10 * 2 ** 30
 /** Part of the room that only replies and dead letters may use, so that a full stream can drain. */
 const RESERVE = 0.1
-/** Figures older than this are asked for again while the stream is full, or may be. */
+/** Figures older than this, or with a 64th of the room taken since, are asked for again when the stream may be full. */
 const FRESH_MS = 20
 const DISK_EVERY_MS = 1_000
 const DISK_EVERY_BYTES = 4 * 2 ** 20
@@ -67,7 +67,7 @@ export class Room {
     const full = this.#fullDisk(nowMs, reserve)
     if (full !== '') return full
     if (this.#last.bytes + this.#since + bytes <= limit) return ''
-    if (nowMs - this.#lastMs >= FRESH_MS) {
+    if (nowMs - this.#lastMs >= FRESH_MS || this.#since * 64 > limit) {
       this.#last = this.#held()
       this.#lastMs = nowMs
       this.#since = 0
