@@ -149,6 +149,13 @@ export function headFault(flat: readonly string[]): HeadFault | null {
 const LENGTH = /^\d{1,15}$/
 const HOST = /^[\w.:[\]~!$&'()*+,;=%-]*$/
 
+// oxlint-disable-next-line no-control-regex -- text that is not ASCII is the point
+const WIDE = /[^\x00-\x7f]/
+
+export function isAscii(text: string): boolean {
+  return !WIDE.test(text)
+}
+
 const REASONS: Readonly<Record<number, string>> = {
   200: 'OK',
   202: 'Accepted',

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { Fault, messageOf } from '../runtime/errors.ts'
-import type { Exchange, HttpServer, HttpServerOptions } from './http-server.ts'
+import type { Exchange, HeadFault, HttpServer, HttpServerOptions } from './http-server.ts'
 import { bodiless, FlatHeaders, headFault, reasonOf } from './http-server.ts'
 
 const NOTHING = new Uint8Array(0)
@@ -108,7 +108,7 @@ function begin(shared: Shared, o: HttpServerOptions, req: IncomingMessage, res: 
 }
 
 const PLAIN = ['content-type', 'text/plain; charset=utf-8']
-const NO_PATH = { status: 400, why: 'the request target is no path' }
+const NO_PATH: HeadFault = { status: 400, why: 'the request target is no path' }
 
 /** Absolute form `http://host/path` is an old proxy's way to write the path. RFC 9112 §3.2.2 */
 const ABSOLUTE = /^https?:\/\/([^/?#]+)/i

@@ -2,7 +2,7 @@ import { Fault } from '../runtime/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HttpRequest, HttpResponse, us_listen_socket, Uws } from '../vendor/uws/uws.ts'
 import type { Exchange, HeadFault, HttpServer, HttpServerOptions } from './http-server.ts'
-import { bodiless, FlatHeaders, headFault, reasonOf } from './http-server.ts'
+import { bodiless, FlatHeaders, headFault, isAscii, reasonOf } from './http-server.ts'
 
 /**
  * uWebSockets.js cuts a request whose body comes slower than 16 KB/s, or is paused, about 10 s after the last time it looked;
@@ -76,12 +76,12 @@ export async function openUwsServer(uws: Uws, o: HttpServerOptions): Promise<Htt
 function begin(shared: Shared, maxHeaders: number, res: HttpResponse, req: HttpRequest): void {
   const flat: string[] = []
   req.forEach((name, value) => {
-    flat.push(name, value)
+    // The library reads these values as UTF-8 and loses what is not; `getHeader` gives the bytes as latin1.
+    flat.push(name, isAscii(value) ? value : req.getHeader(name))
   })
   const x = new UwsExchange(shared, res, req, flat)
   res.onAborted(() => x.wasAborted())
-  const fault =
-    flat.length > 2 * maxHeaders ? TOO_MANY : (headFault(flat) ?? (x.headers.get('trailer') === undefined ? null : TRAILERS))
+  const fault = flat.length > 2 * maxHeaders ? TOO_MANY : (headFault(flat) ?? faultHere(x))
   if (fault === null) shared.handler(x)
   else x.answer(fault.status, PLAIN, fault.why + '\n', true)
 }
@@ -90,6 +90,13 @@ const PLAIN = ['content-type', 'text/plain; charset=utf-8']
 const TOO_MANY: { status: number; why: string } = { status: 431, why: 'there are too many headers' }
 /** The library takes trailers for the next request, so a request that announces some is refused while that is still clear. */
 const TRAILERS: HeadFault = { status: 501, why: 'trailers are not served here; the gateway does with --http node' }
+/** Node refuses such a request by itself. RFC 3986 §2 */
+const RAW_TARGET: HeadFault = { status: 400, why: 'the request target has raw bytes above ASCII: percent-encode them' }
+
+function faultHere(x: UwsExchange): HeadFault | null {
+  if (x.headers.get('trailer') !== undefined) return TRAILERS
+  return isAscii(x.path) && isAscii(x.query) ? null : RAW_TARGET
+}
 
 /** Status lines, made once each. */
 const LINES = new Map<number, string>()
@@ -99,16 +106,13 @@ function lineOf(status: number): string {
   return line
 }
 
-// oxlint-disable-next-line no-control-regex -- text that is not ASCII is the point
-const WIDE = /[^\x00-\x7f]/
-
 /** The library writes strings as UTF-8; header values here are bytes as latin1 text. */
 function put(res: HttpResponse, headers: readonly string[]): void {
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     const value = headers[i + 1] as string
     // The library adds its own Date.
-    if (name !== 'date') res.writeHeader(name, WIDE.test(value) ? Buffer.from(value, 'latin1') : value)
+    if (name !== 'date') res.writeHeader(name, isAscii(value) ? value : Buffer.from(value, 'latin1'))
   }
 }
 
@@ -122,7 +126,10 @@ class UwsExchange implements Exchange {
   readonly contentLength: number
   readonly #shared: Shared
   readonly #res: HttpResponse
+  /** Answered, ended or gone: nobody is told anything any more. */
   #over = false
+  /** The library's response object is dead. */
+  #gone = false
   #paused = false
   #bodyFunction: ((chunk: Uint8Array, last: boolean) => void) | null = null
   #abortedFunction: (() => void) | null = null
@@ -178,8 +185,15 @@ class UwsExchange implements Exchange {
   /** See KEEP_MS. */
   keepAlive(): void {
     if (this.#over) return
-    this.#res.resume()
-    if (this.#paused) this.#res.pause()
+    const res = this.#res
+    // Always as a pair that ends as it began: `resume` of what is not paused makes the library miss the next bytes.
+    if (this.#paused) {
+      res.resume()
+      res.pause()
+    } else {
+      res.pause()
+      res.resume()
+    }
   }
 
   pause(): void {
@@ -199,6 +213,7 @@ class UwsExchange implements Exchange {
   }
 
   wasAborted(): void {
+    this.#gone = true
     if (this.#over) return
     this.#finish()
     this.#abortedFunction?.()
@@ -209,14 +224,22 @@ class UwsExchange implements Exchange {
     // A paused socket would not even notice that the client goes away.
     this.resume()
     this.#finish()
+    if (!close && !this.#shared.draining) return this.#answerNow(status, headers, body, false)
+    // An answer within the library's own loop would not stop it from reading the next request out of the same packet, and that
+    // may be a part of this one's body. As long as this one waits for its answer, such a connection is cut.
+    this.#shared.clock.soon(() => {
+      if (!this.#gone) this.#answerNow(status, headers, body, true)
+    })
+  }
+
+  #answerNow(status: number, headers: readonly string[], body: Uint8Array | string | null, close: boolean): void {
     const res = this.#res
-    const last = close || this.#shared.draining
     res.cork(() => {
       res.writeStatus(lineOf(status))
       put(res, headers)
-      if (!bodiless(this.method, status)) res.end(body ?? undefined, last)
-      else if (this.method === 'HEAD' && body !== null) res.endWithoutBody(Buffer.byteLength(body), last)
-      else res.endWithoutBody(undefined, last)
+      if (!bodiless(this.method, status)) res.end(body ?? undefined, close)
+      else if (this.method === 'HEAD' && body !== null) res.endWithoutBody(Buffer.byteLength(body), close)
+      else res.endWithoutBody(undefined, close)
     })
   }
 

