@@ -1,7 +1,7 @@
 /**
  * What an evaluation may still cost. A unit is about 20 ns of the slowest thing that costs one, measured on a small
- * machine with the code already warm, five times that in a process that has just begun; `test/filter/cel-bounds.test.ts`
- * tries what is worst.
+ * machine with the code warm: so at most some 2 to 4 ms an evaluation. The very first ones of a process, before the engine
+ * has compiled the loops, take several times as long. `test/filter/cel-bounds.test.ts` tries what is worst.
  */
 export interface Fuel {
   left: number

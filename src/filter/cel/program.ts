@@ -18,8 +18,6 @@ export interface CelFault {
 export interface CelProgram {
   /** Names that nothing has, patterns that are none: each fails wherever it is evaluated. */
   readonly faults: readonly CelFault[]
-  /** Indexes of the variables that it may read. */
-  readonly reads: ReadonlySet<number>
   /** Its value or a CelFailure; never throws, and ends after MOST_FUEL units of work. `json`: what the objects come from. */
   evaluate(globals: (index: number) => CelValue, json?: Uint8Array | null): CelValue
 }
@@ -31,7 +29,6 @@ export function compileCelProgram(expression: CelExpression, globals: readonly s
   const frame: Frame = { left: 0, json: null, globals: () => undefined, items: [] }
   return {
     faults: compiler.faults,
-    reads: compiler.reads,
     evaluate(values, json = null) {
       frame.left = MOST_FUEL
       frame.json = json
@@ -50,7 +47,6 @@ const TOO_LONG = new CelFailure(OUT_OF_FUEL.message)
 
 class Compiler {
   readonly faults: CelFault[] = []
-  readonly reads = new Set<number>()
   readonly #globals: readonly string[]
   /** Names of the loop variables in sight, by their place in `Frame.items`. */
   readonly #items: string[] = []
@@ -98,10 +94,7 @@ class Compiler {
   /** A variable given, or what the name has of itself (`int`). */
   #known(name: string): Code | null {
     const index = this.#globals.indexOf(name)
-    if (index >= 0) {
-      this.reads.add(index)
-      return (frame) => frame.globals(index)
-    }
+    if (index >= 0) return (frame) => frame.globals(index)
     const value = libraryName(name)
     return value === undefined ? null : () => value
   }
