@@ -60,6 +60,8 @@ export class Consumption {
   readonly #partitions = new Map<LaneId, Partition>()
   readonly #fetching: Fetching
   readonly #stop = new AbortController()
+  /** Topics that were missing or being read when last looked at: what is new in them is read from its beginning. */
+  readonly #seen = new Set<string>()
   #counts = ''
   #timer: Timer | null = null
   #from: Start = { at: 'committed', otherwise: { at: 'latest' } }
@@ -123,7 +125,10 @@ export class Consumption {
 
   start(sub: SubId, from: Start): void {
     this.offering.attach(sub)
-    if (this.#started) return
+    if (this.#started) {
+      for (const lane of this.#partitions.keys()) this.resume(lane)
+      return
+    }
     this.#started = true
     this.#from = from
     this.#cluster.start()
@@ -176,7 +181,7 @@ export class Consumption {
   settled(p: Partition): void {
     if (!p.stalled || p.tracker.window > WINDOW / 2) return
     p.stalled = false
-    this.resume(p.lane)
+    if (p.open) this.resume(p.lane)
   }
 
   released(p: Partition): void {
@@ -228,6 +233,7 @@ export class Consumption {
             membership,
             ours,
             firstStart(this.#from, o.options.initialOffset),
+            this.#seen,
           )
           this.#begin(starts.filter((s) => this.#member.owned.has(s.lane) && !this.#partitions.has(s.lane)))
           o.health.good('start')
@@ -248,6 +254,7 @@ export class Consumption {
       const p = new Partition(s.lane, this.lanes.topic(s.lane), this.lanes.partition(s.lane), tracker, s.text, nowMs)
       p.topicId = idOf(this.#cluster.view, p.topic)
       this.#partitions.set(s.lane, p)
+      this.#seen.add(p.topic)
     }
     this.#fetching.index(this.#partitions.values())
     this.assignedOnce = true
@@ -294,6 +301,7 @@ export class Consumption {
 
   #viewed(view: ClusterView): void {
     this.#adoptNewTopics(view)
+    for (const t of this.#o.options.topics) if (view.topics.get(t)?.code === CODE.unknownTopicOrPartition) this.#seen.add(t)
     const counts = this.#o.options.topics.map((t) => view.topics.get(t)?.partitions.length ?? 0).join()
     if (this.#counts !== '' && counts !== this.#counts) this.#member.rejoin()
     this.#counts = counts

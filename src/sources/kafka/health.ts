@@ -6,7 +6,10 @@ export interface Complaint {
   readonly message: string
 }
 
-/** What is wrong at the moment, by part of the source. Each trouble is logged once when it begins and once when it ends. */
+/**
+ * What is wrong at the moment, by part of the source. A reason is logged once, when the first part has it, and once more
+ * when the last part is rid of it: an outage is one line, not one of every part that meets it.
+ */
 export class Health {
   readonly #log: Log
   readonly #bad = new Map<string, Complaint>()
@@ -16,19 +19,27 @@ export class Health {
   }
 
   bad(part: string, reason: string, message: string): void {
+    const known = this.#has(reason)
     const before = this.#bad.get(part)
     this.#bad.set(part, { reason, message })
-    if (before?.reason !== reason)
-      this.#log.warn('the Kafka source is degraded; it goes on trying', { part, reason, error: message })
+    if (before !== undefined && before.reason !== reason) this.#ended(before.reason)
+    if (!known) this.#log.warn('the Kafka source is degraded; it goes on trying', { part, reason, error: message })
   }
 
   good(part: string): void {
-    if (this.#bad.delete(part)) this.#log.info('the Kafka source has recovered', { part })
+    const before = this.#bad.get(part)
+    if (before === undefined) return
+    this.#bad.delete(part)
+    this.#ended(before.reason)
   }
 
-  /** Parts whose name begins so are no concern any more. */
-  forget(prefix: string): void {
-    for (const part of this.#bad.keys()) if (part.startsWith(prefix)) this.#bad.delete(part)
+  #has(reason: string): boolean {
+    for (const c of this.#bad.values()) if (c.reason === reason) return true
+    return false
+  }
+
+  #ended(reason: string): void {
+    if (!this.#has(reason)) this.#log.info('the Kafka source is rid of a trouble', { reason })
   }
 
   /** The first complaint that still holds. */

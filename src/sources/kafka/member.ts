@@ -195,14 +195,15 @@ export class GroupMember {
       taken: fresh.length,
       given: away.length,
     })
+    // What goes is not ours from here on: a take-over of it that is still under way ends by itself.
+    this.#owned = new Set([...this.#owned].filter((lane) => now.has(lane)))
     if (away.length > 0) await o.revoked(away)
+    if (this.membership === null) return CODE.illegalGeneration
     this.#owned = new Set(now)
     if (fresh.length > 0) o.assigned(fresh)
-    if (away.length === 0 || signal.aborted) {
-      this.#settled = true
-      return CODE.none
-    }
-    return this.#join(signal)
+    if (away.length > 0 && !signal.aborted) return this.#join(signal)
+    this.#settled = true
+    return CODE.none
   }
 
   async #heartbeat(): Promise<void> {

@@ -33,6 +33,8 @@ export class Offering {
   #scheduled = false
   readonly #overrides: readonly Extension[]
   #sub: SubId | null = null
+  /** Wall clock at the beginning of the turn; a turn is over in a millisecond or two. */
+  #nowMs = 0
   /** Events that went past the subscription. */
   passed = 0
 
@@ -64,6 +66,7 @@ export class Offering {
   /** Reads what is ready now, up to a turn's worth. */
   run(): void {
     let left = TURN
+    this.#nowMs = this.#o.clock.wall()
     while (left > 0) {
       const p = this.#ready.shift()
       if (p === undefined) return
@@ -130,7 +133,7 @@ export class Offering {
   }
 
   #eventOf(raw: RawRecord): CloudEvent {
-    const nowMs = this.#o.clock.wall()
+    const nowMs = this.#nowMs
     const event = fromKafkaRecord(raw, nowMs) ?? wrapKafkaRecord(raw, this.#wrapOf(raw.topic), nowMs)
     return this.#overrides.length === 0 ? event : overridden(event, this.#overrides)
   }

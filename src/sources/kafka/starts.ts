@@ -47,7 +47,8 @@ export function firstStart(from: Start, initialOffset: 'earliest' | 'latest'): n
 /**
  * Where the given partitions go on. A topic of which the group has committed nothing begins, all its partitions at once,
  * at `first`, and that is committed before anything is read: so a restart before the first commit loses nothing. A
- * partition without an offset in a topic that has some was added later and begins at its earliest record.
+ * partition without an offset in a topic that has some was added later and begins at its earliest record, and so does a
+ * topic in `seen`: it came, or came again, under our eyes.
  */
 export async function startOffsets(
   o: StartParts,
@@ -55,13 +56,14 @@ export async function startOffsets(
   as: Membership,
   lanes: readonly LaneId[],
   first: number,
+  seen: ReadonlySet<string>,
 ): Promise<StartOffset[]> {
   const topics = o.lanes.grouped(lanes).map((t) => t.topic)
   const every = topics.map((topic) => ({ topic, partitions: o.cluster.topic(topic)?.partitions.map((_, i) => i) ?? [] }))
   const { code, offsets } = await readCommitted(o.link, at, as.group, every)
   if (code !== CODE.none) throw new NotNow(`committed offsets cannot be read: ${codeName(code)}`)
   const known = new Map<LaneId, StartOffset>()
-  const begun = new Set<string>()
+  const begun = new Set(seen)
   for (const c of offsets) {
     if (c.code !== CODE.none) throw new NotNow(`committed offsets of ${c.topic} cannot be read: ${codeName(c.code)}`)
     if (c.offset < 0) continue
