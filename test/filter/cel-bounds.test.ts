@@ -59,11 +59,12 @@ describe('no expression holds the gateway for long, on whatever event', () => {
     const filter = compileFilter({ dialect: 'cel', expression })
     const whys: string[] = []
     let leastMs = Infinity
-    // The best of some: what a neighbour or the collector takes from one run is not the expression's.
+    // The processor's time, and the best of some: what neighbours and the collector take is not the expression's.
     for (let i = 0; i < 30 && leastMs >= 10; i++) {
-      const startMs = performance.now()
+      const before = process.cpuUsage()
       filter.matches(event, (why) => whys.push(why))
-      leastMs = Math.min(leastMs, performance.now() - startMs)
+      const { user, system } = process.cpuUsage(before)
+      leastMs = Math.min(leastMs, (user + system) / 1_000)
     }
     expect(leastMs).toBeLessThan(10)
     for (const why of whys)

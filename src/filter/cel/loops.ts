@@ -62,7 +62,7 @@ export function mapped(loop: Loop): Code {
     const out: CelValue[] = []
     for (let i = 0; i < elements.length; i++) {
       // What is kept costs the collector as well.
-      spend(frame, loop.stepUnits + 2)
+      spend(frame, loop.stepUnits + 5)
       frame.items[loop.item] = elements[i]
       const taken = loop.test === null ? true : loop.test(frame)
       if (taken === false) continue

@@ -103,7 +103,7 @@ function index(of: CelValue, key: CelValue, fuel: Fuel): CelValue {
 function within(value: CelValue, of: CelValue, fuel: Fuel): CelValue {
   if (Array.isArray(of)) {
     for (const element of of as readonly CelValue[]) {
-      spend(fuel, 1)
+      spend(fuel, 2)
       if (equal(element, value, fuel)) return true
     }
     return false

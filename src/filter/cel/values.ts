@@ -43,11 +43,12 @@ export function kindOf(v: CelValue): Kind {
   }
   if (v === null) return 'null'
   if (Array.isArray(v)) return 'list'
+  // First what data is made of; the library's types are plain objects as well.
+  if (Object.getPrototypeOf(v) === Object.prototype) return isCelType(v) ? 'type' : 'map'
   if (v instanceof CelMapValue || v instanceof CloudEvent) return 'map'
   if (v instanceof Uint8Array) return 'bytes'
   if (isCelUint(v)) return 'uint'
-  if (isCelType(v)) return 'type'
-  return Object.getPrototypeOf(v) === Object.prototype ? 'map' : 'other'
+  return isCelType(v) ? 'type' : 'other'
 }
 
 /** A number as a key of a map, where it may be one: equal numbers of all types are one key. */
