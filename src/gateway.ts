@@ -31,7 +31,6 @@ import { Secret } from './runtime/secret.ts'
 import { createSender } from './sender/sender.ts'
 import { createServices } from './services/services.ts'
 import type { KafkaSettings } from './sources/kafka/settings.ts'
-import { createKafkaSource } from './sources/kafka/source.ts'
 import { openCustody } from './store/custody.ts'
 import { lockDataFolder } from './store/data-folder.ts'
 import { openEmbeddedStream } from './streams/embedded.ts'
@@ -173,8 +172,11 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
               dir: join(settings.dataDir, 'streams', fileName(plan.key)),
               onFatal: parts.onFatal,
             }),
-      source: (plan) =>
-        createKafkaSource({ plan, settings: plan.settings as unknown as KafkaSettings, clock, random, log, observer }),
+      // The Kafka client takes three quarters of a second to load: only who reads Kafka waits for it.
+      source: async (plan) => {
+        const { createKafkaSource } = await import('./sources/kafka/source.ts')
+        return createKafkaSource({ plan, settings: plan.settings as unknown as KafkaSettings, clock, random, log, observer })
+      },
     },
   })
 

@@ -18,7 +18,7 @@ import { createTarget, type RunningTarget } from './targets.ts'
 /** How to open each kind of stream and source; assembled in gateway.ts. */
 export interface Openers {
   stream(id: number, plan: StreamPlan): Promise<Stream>
-  source(plan: SourcePlan): Source
+  source(plan: SourcePlan): Promise<Source>
 }
 
 export interface EngineParts {
@@ -107,10 +107,10 @@ export function createEngine(parts: EngineParts): Engine {
     await running.stream.close(signal)
   }
 
-  const openSource = (plan: SourcePlan): void => {
+  const openSource = async (plan: SourcePlan): Promise<void> => {
     const seat = machine.seat(plan.key)
     const stop = new AbortController()
-    const source = parts.openers.source(plan)
+    const source = await parts.openers.source(plan)
     const inner = source.open(seat.intake, stop.signal)
     const feed = parts.custody.wrap(inner, seat.intake, (sub) => ids.sub(sub))
     seat.bind(feed)
@@ -203,7 +203,7 @@ export function createEngine(parts: EngineParts): Engine {
     for (const service of plan.services) services.apply(ids.services.of(service.key), service)
     await Promise.all([...streamDiff.added, ...streamDiff.changed].map(openStream))
     applyTargets(old.targets, plan.targets)
-    for (const source of [...sourceDiff.added, ...sourceDiff.changed]) openSource(source)
+    await Promise.all([...sourceDiff.added, ...sourceDiff.changed].map(openSource))
     const changedTargets = new Set(difference(old.targets, plan.targets).changed.map((t) => t.key))
     for (const subscription of plan.subscriptions) {
       const running = subscriptions.get(subscription.key)
