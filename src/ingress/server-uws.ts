@@ -116,6 +116,16 @@ function put(res: HttpResponse, headers: readonly string[]): void {
   }
 }
 
+/**
+ * `endWithoutBody` must have no argument: with a length the library waits for that many bytes for ever, and an undefined one it
+ * takes for 2⁶³.
+ */
+function endBodiless(res: HttpResponse, contentLength: number, close: boolean): void {
+  if (close) res.writeHeader('connection', 'close')
+  if (contentLength >= 0) res.writeHeader('content-length', String(contentLength))
+  res.endWithoutBody()
+}
+
 class UwsExchange implements Exchange {
   readonly lendsChunks = true
   readonly method: string
@@ -238,8 +248,7 @@ class UwsExchange implements Exchange {
       res.writeStatus(lineOf(status))
       put(res, headers)
       if (!bodiless(this.method, status)) res.end(body ?? undefined, close)
-      else if (this.method === 'HEAD' && body !== null) res.endWithoutBody(Buffer.byteLength(body), close)
-      else res.endWithoutBody(undefined, close)
+      else endBodiless(res, this.method === 'HEAD' && body !== null ? Buffer.byteLength(body) : -1, close)
     })
   }
 
@@ -253,10 +262,9 @@ class UwsExchange implements Exchange {
       res.writeStatus(lineOf(status))
       put(res, headers)
       if (none) {
-        const draining = this.#shared.draining
         this.resume()
         this.#finish()
-        res.endWithoutBody(contentLength >= 0 && this.method === 'HEAD' ? contentLength : undefined, draining)
+        endBodiless(res, this.method === 'HEAD' ? contentLength : -1, this.#shared.draining)
         return
       }
       // `end(…, true)` would write its "Connection: close" into the body here, so it is said in the head.

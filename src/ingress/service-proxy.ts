@@ -23,6 +23,8 @@ export interface ServiceDeskOptions {
 const MOST_TRIES = 3
 /** What is kept of a body so that it can go to another pod; a longer one is tried once. */
 const KEPT_BYTES = 1 << 20
+/** What is read of a body while its request waits for a credit, and a chunk. */
+const EARLY_BYTES = 65_536
 const BUSY_RETRY_MS = 1_000
 
 /** For the observer, where no answer was given: the client went away. */
@@ -63,7 +65,7 @@ function asksForUpgrade(x: Exchange): boolean {
  *      │ refused, too long: 503       │ nothing sent: waiting again │ reset: cut
  *      └ client gone: cancelled       │ timeout 504, reset 502      └ client gone: aborted
  * ```
- * The body is not read while there is nobody to take it: what came with the head is kept, the rest stays in the socket.
+ * While there is nobody to take the body only its beginning is read and kept, the rest stays in the socket.
  */
 class Passage implements Job, ProxySink {
   readonly kind = 'request'
@@ -101,10 +103,7 @@ class Passage implements Job, ProxySink {
   begin(): void {
     const x = this.#x
     x.onAborted(() => this.#clientGone())
-    if (!this.#bodyEnded) {
-      x.onBody((chunk, last) => this.#chunk(chunk, last))
-      x.pause()
-    }
+    if (!this.#bodyEnded) x.onBody((chunk, last) => this.#chunk(chunk, last))
     this.#acquire()
   }
 
@@ -144,6 +143,7 @@ class Passage implements Job, ProxySink {
     for (const chunk of this.#kept ?? []) room = call.write(chunk) && room
     if (this.#bodyEnded) call.end()
     else if (room) x.resume()
+    else x.pause()
   }
 
   refused(why: 'full' | 'expired' | 'gone', retryAfterMs: number): void {
@@ -166,7 +166,11 @@ class Passage implements Job, ProxySink {
     const chunk = this.#x.lendsChunks ? Buffer.from(lent) : lent
     if (chunk.length > 0 && !this.#keep(chunk)) return
     const call = this.#call
-    if (call === null) return
+    if (call === null) {
+      // Not paused before: nobody would notice that a client goes away whose connection is not read.
+      if (!last && this.#keptBytes >= EARLY_BYTES) this.#x.pause()
+      return
+    }
     if (chunk.length > 0 && !call.write(chunk) && !last) this.#x.pause()
     if (last) call.end()
   }
