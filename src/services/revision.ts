@@ -69,6 +69,7 @@ const STARTS_KEPT = 20
 const STOP_GRACE_MS = 5_000
 /** How often cordoned pods are looked at beside the gate's own notices. */
 const DRAIN_LOOK_MS = 50
+const STUCK_LOOK_MS = 1_000
 
 export function createRevision(parts: RevisionParts): Revision {
   const { plan, gate, clock, log, observer, id } = parts
@@ -180,6 +181,18 @@ export function createRevision(parts: RevisionParts): Revision {
     if (busy) drainTimer = clock.after(DRAIN_LOOK_MS, drain)
   }
 
+  /** The only case in which a pod with work is stopped: decided work that has not ended for another whole time-out. */
+  const look = clock.every(STUCK_LOOK_MS, () => {
+    gate.expireRequests(plan.timeoutMs)
+    for (const entry of pods.values()) {
+      const sinceMs = gate.abandonedSinceOf(entry.name)
+      if (sinceMs === null || clock.now() - sinceMs < plan.timeoutMs) continue
+      log.warn('a pod is stuck and is replaced', { service: plan.key, pod: entry.name })
+      entry.pod.kill()
+      gone(entry, `stuck: an attempt it was given up on ${Math.round((clock.now() - sinceMs) / 1000)} s ago has not ended`)
+    }
+  })
+
   const revision: Revision = {
     plan,
     gate,
@@ -222,6 +235,7 @@ export function createRevision(parts: RevisionParts): Revision {
     trouble: () => (plan.process === null ? 'nothing says how to run its pods' : lastTrouble),
     async close(graceMs) {
       closing = true
+      look.cancel()
       for (const entry of [...pods.values()]) cordon(entry)
       const endMs = clock.now() + graceMs
       while (pods.size > 0) {

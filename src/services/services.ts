@@ -50,6 +50,8 @@ export interface Services {
   /** Events behind the gate that want this service (streams, lanes); asked at each decision, never I/O. */
   setBacklog(key: Key, backlog: () => number): void
   poke(key: Key): void
+  /** Calls `f` whenever there may be room in the service, in whichever revision. */
+  onRoom(key: Key, f: () => void): void
   close(graceMs: number): Promise<void>
 }
 
@@ -66,6 +68,7 @@ interface Running {
   /** The revision that takes untagged traffic. */
   serving: Member
   backlog: () => number
+  readonly listeners: (() => void)[]
 }
 
 export function createServices(parts: ServicesParts): Services {
@@ -110,6 +113,9 @@ export function createServices(parts: ServicesParts): Services {
       const all = service()
       if (all !== undefined) promote(all)
     }
+    gate.onRoom(() => {
+      for (const f of service()?.listeners ?? []) f()
+    })
     return { revision, scaling }
   }
 
@@ -134,7 +140,7 @@ export function createServices(parts: ServicesParts): Services {
     const service = running.get(plan.key)
     if (service === undefined) {
       const member = createMember(() => running.get(plan.key), id, plan)
-      running.set(plan.key, { id, plan, members: [member], serving: member, backlog: () => 0 })
+      running.set(plan.key, { id, plan, members: [member], serving: member, backlog: () => 0, listeners: [] })
       return
     }
     const newest = service.members.at(-1)
@@ -193,6 +199,9 @@ export function createServices(parts: ServicesParts): Services {
     },
     poke(key) {
       running.get(key)?.serving.scaling.poke()
+    },
+    onRoom(key, f) {
+      running.get(key)?.listeners.push(f)
     },
     async close(graceMs) {
       const all = [...running.values()].flatMap((s) => s.members)
