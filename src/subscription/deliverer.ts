@@ -150,9 +150,8 @@ export class Deliverer implements WalkHost {
   }
 
   #begin(w: Walk): void {
-    w.state = 'attempting'
+    this.table.attempt(w)
     w.attempts++
-    w.lane.attempting++
     this.counts.attempts++
   }
 
@@ -171,8 +170,7 @@ export class Deliverer implements WalkHost {
   #decide(w: Walk, a: RunningAttempt, o: Outcome, nowMs: number): void {
     this.#s.observer.attempted(w.d, w.attempts, a.pod, o, a.startedMs - w.readyMs, nowMs - a.startedMs)
     if (w.state === 'ended') return
-    w.lane.attempting--
-    w.state = 'waiting'
+    this.table.attempted(w)
     if (o.kind === 'accepted') return this.#fate.accepted(w, o, nowMs)
     if (o.kind === 'retryable') return this.#fate.retryable(w, a, o, nowMs)
     if (o.kind === 'rejected') this.#fate.rejected(w, a, o, nowMs)

@@ -215,7 +215,7 @@ export class Fate {
   }
 
   #left(w: Walk, how: Settlement, nowMs: number): void {
-    if (w.state === 'attempting') w.lane.attempting--
+    if (w.state === 'attempting') this.#table.attempted(w)
     w.state = 'ended'
     if (w.trouble !== null && w.trouble.timer !== null) w.trouble.timer.cancel()
     this.#table.remove(w)

@@ -4,13 +4,20 @@ import type { CloudEvent } from '../event/event.ts'
 import { Fifo } from '../flow/fifo.ts'
 import { Lane, type Walk } from './walk.ts'
 
-/** How much of one lane may wait in memory, per subscription. */
+/** How much may wait in memory, per subscription. What has a credit does not count as waiting. */
 export interface LaneBounds {
+  /** Of one lane. */
   readonly events: number
+  /** Of one lane, what is attempted included. */
   readonly bytes: number
+  /** Of all lanes together; over it each keeps only its share. More would be dead weight for the garbage collector. */
+  readonly eventsOfAll: number
 }
 
-export const LANE_BOUNDS: LaneBounds = Object.freeze({ events: 1024, bytes: 8 * 2 ** 20 })
+export const LANE_BOUNDS: LaneBounds = Object.freeze({ events: 512, bytes: 8 * 2 ** 20, eventsOfAll: 4096 })
+
+/** What a lane may hold however many there are: its next event is at hand when its turn comes. */
+const SHARE_LEAST = 8
 
 /**
  * The lanes of one subscription and who is next. Lanes take turns; within a lane
@@ -29,6 +36,8 @@ export class LaneTable {
   #lastLane: Lane | null = null
   /** Deliveries in memory. */
   count = 0
+  /** Those with a credit. */
+  attempting = 0
   /** Those that stand in a line. */
   lined = 0
 
@@ -74,12 +83,21 @@ export class LaneTable {
 
   /** The lane is not read on while this is true. */
   isFull(lane: Lane): boolean {
-    return lane.count - lane.attempting >= this.#bounds.events || lane.bytes >= this.#bounds.bytes
+    const waiting = lane.count - lane.attempting
+    if (waiting >= this.#bounds.events || lane.bytes >= this.#bounds.bytes) return true
+    return waiting >= SHARE_LEAST && this.count - this.attempting >= this.#bounds.eventsOfAll && waiting >= this.#share
   }
 
   /** Room enough to read on: half the bound, so that a reader does not stop and go with every event. */
   hasRoom(lane: Lane): boolean {
-    return (lane.count - lane.attempting) * 2 <= this.#bounds.events && lane.bytes * 2 <= this.#bounds.bytes
+    const waiting = lane.count - lane.attempting
+    if (waiting * 2 > this.#bounds.events || lane.bytes * 2 > this.#bounds.bytes) return false
+    const enough = (this.count - this.attempting) * 4 > this.#bounds.eventsOfAll * 3
+    return !enough || waiting * 2 <= Math.max(SHARE_LEAST, this.#share)
+  }
+
+  get #share(): number {
+    return this.#bounds.eventsOfAll / this.#lanes.size
   }
 
   /** Who is to be asked for next, marked as begun; undefined = nobody may. */
@@ -107,6 +125,20 @@ export class LaneTable {
       return w
     }
     return undefined
+  }
+
+  /** It has a credit. */
+  attempt(w: Walk): void {
+    w.state = 'attempting'
+    w.lane.attempting++
+    this.attempting++
+  }
+
+  /** Its credit is used up, or its outcome counts for nothing any more. */
+  attempted(w: Walk): void {
+    w.state = 'waiting'
+    w.lane.attempting--
+    this.attempting--
   }
 
   /** It has left memory (its state says `ended`): whoever stood behind it may go. */

@@ -29,7 +29,7 @@ export interface MachineOptions {
   readonly observer: Observer
   /** Of the shard, shared with whoever else keeps events in memory. */
   readonly budget: Budget
-  /** How much of one lane of one subscription may wait in memory; 1,024 events and 8 MiB unless said. */
+  /** How much of one lane of one subscription may wait in memory; `LANE_BOUNDS` unless said. */
   readonly bounds?: LaneBounds
   /** The URL a subscriber with `ack: callback` answers to; the bare token unless said. */
   readonly callbackUrl?: (token: string) => string

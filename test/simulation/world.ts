@@ -245,7 +245,7 @@ export class World {
         settled: (d, how) => void this.#tally(d).ends[how]++,
       },
       budget: createBudget(this.#pick(1_000_000, 6_000)),
-      bounds: { events: this.#pick(1_024, 16), bytes: 2 ** 20 },
+      bounds: { events: this.#pick(1_024, 16), bytes: 2 ** 20, eventsOfAll: 4_096 },
     })
     const services = this.#services(clock, machine, tallies)
     const seat = machine.seat('broker/default/b')

@@ -139,7 +139,7 @@ describe('order', () => {
 })
 
 describe('bounds', () => {
-  const bounds = { events: 8, bytes: 1_000_000 }
+  const bounds = { events: 8, bytes: 1_000_000, eventsOfAll: 1_000 }
 
   test('a full lane says so; its neighbour is read on; at half it is resumed', () => {
     const rig = new Rig({ credits: 1, machine: { bounds } })
@@ -157,13 +157,30 @@ describe('bounds', () => {
   })
 
   test('bytes fill a lane as well', () => {
-    const rig = new Rig({ credits: 1, machine: { bounds: { events: 1_000, bytes: 1_000 } } })
+    const rig = new Rig({ credits: 1, machine: { bounds: { events: 1_000, bytes: 1_000, eventsOfAll: 1_000 } } })
     expect(rig.offer('a', { bytes: 999 })).toBe(true)
     expect(rig.offer('b', { bytes: 600 })).toBe(false)
     rig.target.end('a', ACCEPT)
     expect(rig.feed.resumed).toEqual([])
     rig.target.end('b', ACCEPT)
     expect(rig.feed.resumed).toEqual([0])
+  })
+
+  test('all lanes together are bounded too: each keeps its share, one that is behind still gets it', () => {
+    const rig = new Rig({ credits: 1, machine: { bounds: { events: 100, bytes: 1_000_000, eventsOfAll: 40 } } })
+    const read = (lane: number): number => {
+      let n = 1
+      while (rig.offer(`${lane}-${n}`, { lane })) n++
+      return n
+    }
+    rig.offer('first', { lane: 9 })
+    expect(read(0)).toBe(40)
+    // Three lanes by then, 40 wait: the share is 13.
+    expect(read(1)).toBe(14)
+    expect(rig.state.waiting).toBe(55)
+    for (let i = 0; rig.feed.resumed.length === 0 && i < 100; i++) rig.target.end('oldest', ACCEPT)
+    // At three quarters of the bound, counting what waits without a credit.
+    expect(rig.state.waiting - rig.state.attempting).toBe(30)
   })
 
   test('what runs does not fill a lane: the credits are its bound', () => {
