@@ -32,7 +32,8 @@ export class RecordingIntake implements Intake {
     this.offered.push(d)
     this.running.add(d)
     this.onOffer(d)
-    return this.runningIn(d.lane) < this.room(d.lane)
+    const room = this.room(d.lane)
+    return room === Infinity || this.runningIn(d.lane) < room
   }
   undecodable(_sub: number, lane: LaneId, at: number, bad: Undecodable): void {
     this.bad.push({ lane, at, bad })

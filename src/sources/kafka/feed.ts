@@ -5,6 +5,12 @@ import { assert } from '../../runtime/errors.ts'
 import type { Consumption } from './consumption.ts'
 import { KafkaDelivery, type Partition } from './partition.ts'
 
+/** What the feed needs of the consumption behind it. */
+export type Consumed = Pick<
+  Consumption,
+  'partitions' | 'offering' | 'start' | 'resume' | 'settled' | 'released' | 'seek' | 'flush'
+>
+
 /** Kafka keeps nothing that was given up: the gateway puts a store of its own around this feed. */
 const NOTHING_PARKED: ParkedStore = {
   counts: () => ({ events: 0, bytes: 0 }),
@@ -15,7 +21,7 @@ const NOTHING_PARKED: ParkedStore = {
 }
 
 /** The feed of one Kafka source; it has one subscription. `forgotten` hears that the group is to go. */
-export function kafkaFeed(c: Consumption, forgotten: () => void): Feed {
+export function kafkaFeed(c: Consumed, forgotten: () => void): Feed {
   let attached: SubId | null = null
   let name = ''
   const ordinalOf = (d: { lane: LaneId; position: number }, p: Partition): number => p.tracker.find(d.position)
