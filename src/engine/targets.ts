@@ -1,5 +1,4 @@
 import { randomId } from '../runtime/random.ts'
-import { ACCEPTED } from '../contract/outcome.ts'
 import type { TargetPlan } from '../contract/plan.ts'
 import type { Key, TargetId } from '../contract/ids.ts'
 import type { Stream } from '../contract/stream.ts'
@@ -8,6 +7,7 @@ import { createGate } from '../flow/gate.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Services } from '../services/services.ts'
+import { createStreamTarget } from '../subscription/stream-target.ts'
 
 /** A credit on a URI comes back after this though the server never ended its answer. DESIGN §8 */
 const URI_ABANDONED_MS = 60_000
@@ -37,7 +37,10 @@ export function createTarget(id: TargetId, plan: TargetPlan, parts: TargetParts)
     case 'service':
       return serviceTarget(id, plan, parts)
     case 'stream':
-      return streamTarget(id, plan, parts)
+      return {
+        ...createStreamTarget({ id, name: plan.stream, clock: parts.clock, stream: () => parts.stream(plan.stream) }),
+        close() {},
+      }
     case 'function':
       throw new Error(`no room makes targets of functions: ${plan.key}`)
   }
@@ -48,7 +51,8 @@ function uriTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'uri' }>, par
   const { clock, sender } = parts
   const url = new URL(plan.uri)
   const origin = originOf(url, plan.caCerts, parts)
-  const gate = createGate({ clock, maxQueuedRequests: 0, limits: plan.limits, abandonedReturnMs: URI_ABANDONED_MS })
+  // The subscription keeps the rate; here the concurrency counts what is abandoned but still runs.
+  const gate = createGate({ clock, maxQueuedRequests: 0, abandonedReturnMs: URI_ABANDONED_MS })
   gate.add(`uri-${randomId()}`, origin, plan.limits.maxConcurrency)
   const path = (url.pathname === '' ? '/' : url.pathname) + url.search
   const host = plan.host === '' ? url.host : plan.host
@@ -99,63 +103,6 @@ function serviceTarget(
       return services.gate(service, tag)?.open ?? false
     },
     onRoom: (f) => services.onRoom(service, f),
-    close() {},
-  }
-}
-
-/** An append to a stream of this gateway: durable = accepted, without HTTP in between. */
-function streamTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'stream' }>, parts: TargetParts): RunningTarget {
-  const { clock } = parts
-  let inFlight = 0
-  // Room in a stream is decided by its append, so one credit serves all.
-  const credit: Credit = {
-    pod: plan.stream,
-    origin: { protocol: 'http:', host: '', port: 0, caCerts: '' },
-    abandon() {},
-    release() {
-      inFlight--
-    },
-    onGone() {},
-  }
-  return {
-    id,
-    name: plan.stream,
-    acquire(job) {
-      inFlight++
-      job.start(credit)
-    },
-    cancel() {},
-    send(attempt, c) {
-      const startMs = clock.now()
-      const stream = parts.stream(plan.stream)
-      const end = (ok: boolean): void => c.release({ ms: clock.now() - startMs, ok })
-      if (stream === undefined) {
-        end(false)
-        return attempt.done({ kind: 'retryable', status: 503, why: `${plan.stream} is not open` })
-      }
-      const options = { reserve: !attempt.wantsReply, ...(attempt.settles === undefined ? {} : { settles: attempt.settles }) }
-      stream.append(
-        [attempt.event],
-        (r) => {
-          end(r.kind === 'durable')
-          if (r.kind === 'durable') attempt.done(ACCEPTED)
-          else if (r.kind === 'too-large')
-            attempt.done({
-              kind: 'rejected',
-              status: 413,
-              why: `the event is over the ${r.limitBytes} bytes ${plan.stream} takes`,
-            })
-          else if (r.kind === 'partial')
-            attempt.done({ kind: 'retryable', status: 503, why: `${plan.stream} stored only a part` })
-          else
-            attempt.done({ kind: 'retryable', status: r.kind === 'full' ? 429 : 503, why: r.why, retryAfterMs: r.retryAfterMs })
-        },
-        options,
-      )
-    },
-    state: () => ({ inFlight, abandoned: 0, queuedRequests: 0, queuedEvents: 0, limit: 0, pods: [] }),
-    open: true,
-    onRoom() {},
     close() {},
   }
 }
