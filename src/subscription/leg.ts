@@ -12,7 +12,9 @@ const UNLIMITED_ATTEMPTS = 512
 /** The way to one sink of a subscription: who wants to go, and how many have been offered to its gate. */
 export class Leg {
   readonly name: LegName
-  target: Target | null
+  #target: Target | null = null
+  /** Of a target that does not say it at every moment: as it was when it last had news. */
+  #lastCredits = 0
   /** Offered to the gate and not yet started. */
   asked = 0
   attempting = 0
@@ -26,12 +28,26 @@ export class Leg {
     this.target = target
   }
 
+  get target(): Target | null {
+    return this.#target
+  }
+  set target(target: Target | null) {
+    this.#target = target
+    this.roomAgain()
+  }
+
+  /** The target has another pod, more credits or is open again. */
+  roomAgain(): void {
+    this.refused = false
+    if (this.#target !== null && this.#target.credits === undefined) this.#lastCredits = this.#target.state().limit
+  }
+
   /** Whether the gate may be offered one more. */
   get mayAsk(): boolean {
-    const target = this.target
+    const target = this.#target
     if (target === null || this.refused || !target.open) return false
-    const credits = target.credits
-    if ((credits === undefined || credits === 0) && this.asked + this.attempting >= UNLIMITED_ATTEMPTS) return false
+    const credits = target.credits ?? this.#lastCredits
+    if (credits === 0 && this.asked + this.attempting >= UNLIMITED_ATTEMPTS) return false
     return this.asked < waitingMost(credits)
   }
 

@@ -154,7 +154,7 @@ export class Reader {
   /** A target has room or is open again. */
   roomAgain(): void {
     const { subscriber, deadLetter, reply } = this.#route
-    subscriber.refused = deadLetter.refused = reply.refused = false
+    for (const leg of [subscriber, deadLetter, reply]) leg.roomAgain()
     this.readOnAll()
   }
 

@@ -61,7 +61,6 @@ export class Route {
     this.subscriber.target = spec.target
     this.reply.target = spec.reply
     this.deadLetter.target = spec.deadLetter
-    for (const leg of [this.subscriber, this.reply, this.deadLetter]) leg.refused = false
     this.#headers = headersOf(spec.plan)
     if (spec.plan.limits.maxConcurrency !== limits.maxConcurrency) {
       this.limiter = new Limiter(spec.plan.limits.maxConcurrency, underWay)

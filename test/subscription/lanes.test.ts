@@ -228,6 +228,17 @@ describe('bounds', () => {
     expect(rig.state).toMatchObject({ delivered: 300, waiting: 0 })
   })
 
+  test('of a target that does not tell its credits the last state counts, and news of more', () => {
+    const rig = new Rig({ credits: 0 })
+    const plain = new TargetDouble(rig.clock, 9, 'http://plain', 300)
+    Object.defineProperty(plain, 'credits', { value: undefined })
+    rig.machine.update(SUB, { ...rig.spec, target: plain })
+    rig.offerAll(2_000)
+    expect(plain.gate.state()).toMatchObject({ inFlight: 300, queuedEvents: 600 })
+    plain.gate.add('another', { protocol: 'http:', host: 'h', port: 1, caCerts: '' }, 500)
+    expect(plain.gate.state().inFlight).toBe(800)
+  })
+
   test('a gate that refuses is asked again after the time it said, or when it has room; no attempt is counted', () => {
     const rig = new Rig({ credits: 1 })
     let refuse = true
