@@ -31,8 +31,8 @@ const FORGET_MS = 10_000
 
 /**
  * Takes events in: read → decode → (dedup) → append → 202. Per shard.
- * The observer hears `received` or `deduplicated` for every event that gets a 202, and `refused` for every request that does
- * not: what arrived is the sum of the three.
+ * The observer hears `received` or `deduplicated` for every event that gets a 202, `accepted` once for all of its request, and
+ * `refused` for every request that gets none: what arrived is the sum of received, deduplicated and refused.
  */
 export class EventDesk {
   readonly clock: Clock
@@ -90,12 +90,14 @@ class Acceptance implements BodyReceiver {
   readonly #desk: EventDesk
   readonly #x: Exchange
   readonly #to: EventDestination
+  readonly #sinceMs: number
   #bytes = 0
 
   constructor(desk: EventDesk, x: Exchange, to: EventDestination) {
     this.#desk = desk
     this.#x = x
     this.#to = to
+    this.#sinceMs = desk.clock.now()
   }
 
   fault(why: BodyFault): Answer {
@@ -127,9 +129,16 @@ class Acceptance implements BodyReceiver {
 
   #stored(events: readonly CloudEvent[], r: Appended): void {
     if (r.kind !== 'durable') return this.#notStored(r)
-    const desk = this.#desk
-    for (let i = 0; i < events.length; i++) desk.observer.received(this.#to.id, events[i] as CloudEvent)
+    this.#accepted(events, NO_EVENTS)
     this.#answer(ACCEPTED)
+  }
+
+  #accepted(fresh: readonly CloudEvent[], repeats: readonly CloudEvent[]): void {
+    const { observer, clock } = this.#desk
+    const at = this.#to.id
+    for (let i = 0; i < fresh.length; i++) observer.received(at, fresh[i] as CloudEvent)
+    for (let i = 0; i < repeats.length; i++) observer.deduplicated(at, repeats[i] as CloudEvent)
+    observer.accepted(at, fresh.length + repeats.length, clock.now() - this.#sinceMs)
   }
 
   /** Appends what is new in the window; answers when that and every repeat that is still on its way is durable. */
@@ -143,8 +152,8 @@ class Acceptance implements BodyReceiver {
       if (r.kind !== 'durable') worst = r
       if (--waiting > 0) return
       if (worst.kind !== 'durable') return this.#notStored(worst)
-      for (const e of repeats) this.#desk.observer.deduplicated(to.id, e)
-      this.#stored(fresh, DURABLE)
+      this.#accepted(fresh, repeats)
+      this.#answer(ACCEPTED)
     }
     for (const e of events) {
       const name = nameOf(e)
@@ -191,7 +200,7 @@ class Acceptance implements BodyReceiver {
 
   #delivered(events: readonly CloudEvent[], o: Outcome): void {
     if (o.kind === 'accepted') {
-      for (const e of events) this.#desk.observer.received(this.#to.id, e)
+      this.#accepted(events, NO_EVENTS)
       const reply = events.length === 1 ? o.reply : undefined
       if (reply === undefined) this.#answer(ACCEPTED)
       else this.#reply(reply)
@@ -221,6 +230,8 @@ class Acceptance implements BodyReceiver {
     this.#x.answer(a.status, a.headers, a.body, false)
   }
 }
+
+const NO_EVENTS: readonly CloudEvent[] = []
 
 const NO_EVENT =
   'the request is no CloudEvent: "specversion" is missing (send ce-specversion, ce-id, ce-source and ce-type as headers, or a JSON event as application/cloudevents+json)'

@@ -48,6 +48,8 @@ export interface IngressOptions {
   readonly clock: Clock
   readonly log: Log
   readonly observer: Observer
+  /** For tests: the library as it would be on a machine that has none. */
+  readonly loadUws?: typeof loadUws
 }
 
 /** The data port. Per shard. */
@@ -110,7 +112,7 @@ export async function openIngress(o: IngressOptions): Promise<Ingress> {
 async function openServer(o: IngressOptions, handler: (x: Exchange) => void): Promise<HttpServer> {
   const options: HttpServerOptions = { host: o.host, port: o.port, limits: o.limits, clock: o.clock, log: o.log, handler }
   if (o.http === 'node') return openNodeServer(options)
-  const loaded = await loadUws(o.limits.maxHeaderBytes)
+  const loaded = await (o.loadUws ?? loadUws)(o.limits.maxHeaderBytes)
   if ('uws' in loaded) return openUwsServer(loaded.uws, options)
   o.log.warn('uWebSockets.js does not load on this machine: the data port is served by node:http, at about twice the CPU', {
     reason: loaded.absent,
@@ -178,7 +180,8 @@ class Door {
   }
 
   #refuse(x: Exchange, to: Destination | undefined, r: Answer & { readonly code: string }): void {
-    if (to?.kind !== 'service') this.#o.observer.refused(to?.id ?? NO_INGRESS, r.code)
+    if (to?.kind === 'service') this.#o.observer.proxied(to.id, '', r.status, 0, 0)
+    else this.#o.observer.refused(to?.id ?? NO_INGRESS, r.code)
     this.#bodies.refuse(x, r)
   }
 

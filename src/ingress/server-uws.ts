@@ -173,14 +173,18 @@ class UwsExchange implements Exchange {
     const first = this.#bodyFunction === null
     this.#bodyFunction = f
     if (!first) return
-    if (this.contentLength !== 0) this.#shared.reading.add(this)
+    // A body with a length says so itself when it is not whole at once (an empty chunk where nothing came yet).
+    if (this.contentLength < 0) this.#shared.reading.add(this)
     this.#res.onData((bytes, last) => this.#data(bytes, last))
   }
 
   #data(bytes: ArrayBuffer, last: boolean): void {
     if (this.#over) return
     if (last) this.#shared.reading.delete(this)
-    else if (bytes.byteLength === 0) return
+    else {
+      this.#shared.reading.add(this)
+      if (bytes.byteLength === 0) return
+    }
     if (!last || this.contentLength >= 0) {
       this.#bodyFunction?.(new Uint8Array(bytes), last)
       return

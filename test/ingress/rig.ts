@@ -53,6 +53,8 @@ export interface Rig {
 export interface RigOptions {
   readonly limits?: Partial<IngressLimits>
   readonly proxy?: IngressOptions['proxy']
+  readonly loadUws?: NonNullable<IngressOptions['loadUws']>
+  readonly log?: IngressOptions['log']
 }
 
 /** A data port on loopback with one broker at /ns/broker; `routes` takes more, by path or by `//host`. */
@@ -67,7 +69,8 @@ export async function openRig(http: 'uws' | 'node', o: RigOptions = {}, port = 0
     limits: { ...DEFAULT_LIMITS, ...o.limits },
     hopId: 'gateway-1',
     clock: systemClock,
-    log: SILENT_LOG,
+    log: o.log ?? SILENT_LOG,
+    ...(o.loadUws === undefined ? {} : { loadUws: o.loadUws }),
     proxy:
       o.proxy ??
       (() => {

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { createLog } from '../../src/runtime/log.ts'
+import { loadUws } from '../../src/vendor/uws/uws.ts'
 import { until } from '../until.ts'
 import { CE, openRig, post, Raw, SERVERS } from './rig.ts'
 import type { Rig, RigOptions } from './rig.ts'
@@ -425,4 +427,16 @@ describe('what only node:http can do', () => {
     raw.destroy()
     await rig.ingress.close()
   })
+})
+
+test('where uWebSockets.js does not load node:http serves, and one line of the log says why', async () => {
+  const lines: string[] = []
+  const rig = await openRig('uws', {
+    loadUws: () => loadUws(16_384, () => Promise.reject(new Error('no binary for this machine\nand more'))),
+    log: createLog({ write: (line) => lines.push(line) > 0 }, 'info', () => 0),
+  })
+  expect(rig.ingress.http).toBe('node')
+  expect(lines).toHaveLength(1)
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'warn', reason: 'no binary for this machine' })
+  await rig.ingress.close()
 })

@@ -16,26 +16,27 @@ export interface Uws {
   readonly LIBUS_LISTEN_EXCLUSIVE_PORT: number
 }
 
-/** Header limit the library was loaded with, bytes; it cannot change afterwards. */
+/** The head limit the library was loaded with, bytes; it cannot change afterwards. */
 let loadedWithBytes = 0
 
 /**
  * Loads the native library, or says in `absent` why this machine has none (an ABI or libc it was not built for, a package
  * left out). It reads its limit for the head of a request from the environment when it is loaded, so the limit is per
- * process: a second call with another limit keeps the first.
+ * process: a second call with another limit keeps the first. `load` is for tests.
  */
 export async function loadUws(
   maxHeaderBytes: number,
-): Promise<{ readonly uws: Uws; readonly maxHeaderBytes: number } | { readonly absent: string }> {
+  load: () => Promise<unknown> = () => import('uws'),
+): Promise<{ readonly uws: Uws } | { readonly absent: string }> {
   try {
     if (loadedWithBytes === 0) {
       process.env['UWS_HTTP_MAX_HEADERS_SIZE'] = String(maxHeaderBytes)
       loadedWithBytes = maxHeaderBytes
     }
-    const loaded = (await import('uws')) as unknown as Uws & { _cfg(key: string): void }
+    const loaded = (await load()) as Uws & { _cfg(key: string): void }
     // Leaves the line "uWebSockets: 20" out of every answer: it tells a stranger the version and costs 17 bytes.
     loaded._cfg('silent')
-    return { uws: loaded, maxHeaderBytes: loadedWithBytes }
+    return { uws: loaded }
   } catch (e) {
     return { absent: (e instanceof Error ? e.message : String(e)).split('\n')[0] as string }
   }
