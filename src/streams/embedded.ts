@@ -177,7 +177,7 @@ class EmbeddedStream implements LogStream {
       over: (a: Append) => this.#p.budget?.give(a.bytes),
       settleNow: (d) => this.#feed?.settleNow(d) ?? false,
       reopen: (d) => this.#feed?.reopen(d),
-      appended: (a: Append) => observer.appended(id, a.events.length, a.bytes, clock.now() - a.atMs),
+      appended: (a: Append) => observer.appended(id, a.events.length, a.bytes, clock.now() - a.atMs, a.events),
       route: (position, event, bytes) => this.#feed?.route(position, event, bytes),
       handedOn: () => this.#cutTail(),
       history: () => this.#history(),

@@ -155,7 +155,7 @@ class MemoryStream implements LogStream, LogView {
         bytes += size
       }
       if (a.settles !== undefined) this.#feed?.settleNow(a.settles)
-      this.#p.observer.appended(this.#p.id, a.events.length, bytes, this.#p.clock.now() - a.atMs)
+      this.#p.observer.appended(this.#p.id, a.events.length, bytes, this.#p.clock.now() - a.atMs, a.events)
       a.done(DURABLE)
     }
     for (const end = this.#tail.next; this.#head + 1 < end;) {

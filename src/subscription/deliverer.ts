@@ -2,6 +2,7 @@ import type { Delivery } from '../contract/delivery.ts'
 import type { SubId } from '../contract/ids.ts'
 import type { Outcome, Rejected } from '../contract/outcome.ts'
 import type { Credit } from '../contract/target.ts'
+import type { CloudEvent } from '../event/event.ts'
 import { gatherBatch, outcomeOfMember } from './batch.ts'
 import { Counts } from './counts.ts'
 import { Fate, type Surroundings } from './fate.ts'
@@ -43,9 +44,14 @@ export class Deliverer implements WalkHost {
   readonly reader: Reader
   readonly #s: Surroundings
   readonly #fate: Fate
+  /** Something it delivered has become an event of its own: a reply, or what it passes on. */
+  hasOffspring = false
+  readonly #withOffspring: (e: CloudEvent) => number
 
-  constructor(id: SubId, spec: RunningSpec, s: Surroundings) {
+  /** `withOffspring` counts the subscriptions that get an event and have made something of one. */
+  constructor(id: SubId, spec: RunningSpec, s: Surroundings, withOffspring: (e: CloudEvent) => number) {
     this.id = id
+    this.#withOffspring = withOffspring
     this.#s = s
     this.table = new LaneTable(spec.plan.order, s.bounds)
     this.route = new Route(spec, s.clock)
@@ -168,12 +174,18 @@ export class Deliverer implements WalkHost {
   }
 
   #decide(w: Walk, a: RunningAttempt, o: Outcome, nowMs: number): void {
-    this.#s.observer.attempted(w.d, w.attempts, a.pod, o, a.startedMs - w.readyMs, nowMs - a.startedMs)
+    this.#s.observer.attempted(w.d, w.attempts, a.pod, o, a.startedMs - w.readyMs, nowMs - a.startedMs, a.target.id)
     if (w.state === 'ended') return
     this.table.attempted(w)
     if (o.kind === 'accepted') return this.#fate.accepted(w, o, nowMs)
     if (o.kind === 'retryable') return this.#fate.retryable(w, a, o, nowMs)
     if (o.kind === 'rejected') this.#fate.rejected(w, a, o, nowMs)
+  }
+
+  /** Asked by a stream that is about to take what came of the delivery. Who never made anything of an event is not counted. */
+  branches(w: Walk): number {
+    this.hasOffspring = true
+    return Math.max(1, this.#withOffspring(w.d.event))
   }
 
   /** A 2xx after the time-out: it settles the delivery as long as nothing newer has been sent. */
