@@ -59,9 +59,20 @@ export async function startScene(
     process.execPath,
     [
       join(root, 'bin', 'sluice.js'),
-      ...['run', '-f', join(folder, 'scene.json'), '--images', join(root, 'examples', 'images.yaml')],
+      'run',
+      '-f',
+      join(folder, 'scene.json'),
+      '--images',
+      join(root, 'examples', 'images.yaml'),
       // The port is picked by the system; the manifests speak of the usual one.
-      ...['--self', 'http://127.0.0.1:8080', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--data', join(folder, 'data')],
+      '--self',
+      'http://127.0.0.1:8080',
+      '--listen',
+      '127.0.0.1:0',
+      '--admin',
+      '127.0.0.1:0',
+      '--data',
+      join(folder, 'data'),
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )

@@ -117,7 +117,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     names: ids,
     originOf: (sub) => originOf(engine.plan(), ids.sub(sub)),
     targetOf: (sub) => engine.plan()?.subscriptions.find((s) => s.key === ids.sub(sub))?.target ?? '',
-    wall: clock.wall,
+    wall: () => clock.wall(),
     detail: settings.metricsDetail,
   })
   const observer = combineObservers([recorder.observer])
@@ -217,7 +217,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     dataUrl: () => ingress.url,
     reload,
     replays: createReplays({ engine, machine, ids, clock, log }),
-    redeliver: createRedeliver({ engine, machine, clock, targetFor: engine.targetFor }),
+    redeliver: createRedeliver({ engine, machine, clock, targetFor: (uri) => engine.targetFor(uri) }),
     clock,
   })
   const ingress = await openIngress({
