@@ -1,13 +1,6 @@
-import {
-  cooperativeStickyAssigner,
-  decodeConsumerProtocolAssignment,
-  decodeConsumerProtocolSubscription,
-  encodeConsumerProtocolAssignment,
-  encodeConsumerProtocolSubscription,
-  type ClusterMetadata,
-  type ExtendedGroupProtocolSubscription,
-} from '@platformatic/kafka'
+import type { ClusterMetadata, ExtendedGroupProtocolSubscription } from '@platformatic/kafka'
 import type { TopicPartitions } from './calls.ts'
+import { kafkaLibrary } from './library.ts'
 
 /** Name of the assignment protocol: only partitions that move are taken away, all others flow on. KIP-429 */
 export const COOPERATIVE_STICKY = 'cooperative-sticky'
@@ -16,7 +9,7 @@ export const COOPERATIVE_STICKY = 'cooperative-sticky'
 const PROTOCOL_VERSION = 3
 
 export function encodeSubscription(topics: readonly string[], owned: readonly TopicPartitions[], generation: number): Buffer {
-  return encodeConsumerProtocolSubscription({
+  return kafkaLibrary().encodeConsumerProtocolSubscription({
     version: PROTOCOL_VERSION,
     topics: [...topics],
     ownedPartitions: owned.map((t) => ({ topic: t.topic, partitions: [...t.partitions] })),
@@ -26,7 +19,7 @@ export function encodeSubscription(topics: readonly string[], owned: readonly To
 }
 
 export function decodeAssignment(bytes: Buffer): readonly TopicPartitions[] {
-  return decodeConsumerProtocolAssignment(bytes).assignedPartitions
+  return kafkaLibrary().decodeConsumerProtocolAssignment(bytes).assignedPartitions
 }
 
 /** What the leader of the group does: shares out the partitions, moving as few as possible. */
@@ -37,7 +30,7 @@ export function assign(
   const known = new Map<string, ExtendedGroupProtocolSubscription>()
   const topics = new Set<string>()
   for (const m of members) {
-    const s = decodeConsumerProtocolSubscription(m.subscription)
+    const s = kafkaLibrary().decodeConsumerProtocolSubscription(m.subscription)
     for (const topic of s.topics) topics.add(topic)
     known.set(m.memberId, {
       memberId: m.memberId,
@@ -51,11 +44,13 @@ export function assign(
   const metadata = {
     topics: new Map(existing.map((t) => [t, { partitionsCount: partitionsOf(t) }])),
   } as unknown as ClusterMetadata
-  return cooperativeStickyAssigner('', known, new Set(existing), metadata).map((a) => ({
-    memberId: a.memberId,
-    assignment: encodeConsumerProtocolAssignment({
-      version: PROTOCOL_VERSION,
-      assignedPartitions: [...a.assignments.values()],
-    }),
-  }))
+  return kafkaLibrary()
+    .cooperativeStickyAssigner('', known, new Set(existing), metadata)
+    .map((a) => ({
+      memberId: a.memberId,
+      assignment: kafkaLibrary().encodeConsumerProtocolAssignment({
+        version: PROTOCOL_VERSION,
+        assignedPartitions: [...a.assignments.values()],
+      }),
+    }))
 }

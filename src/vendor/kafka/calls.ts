@@ -1,17 +1,6 @@
-import {
-  deleteGroupsV2,
-  findCoordinatorV4,
-  heartbeatV4,
-  joinGroupV7,
-  leaveGroupV4,
-  listOffsetsV7,
-  metadataV12,
-  offsetCommitV8,
-  offsetFetchV8,
-  syncGroupV5,
-  type Connection,
-} from '@platformatic/kafka'
+import type { Connection } from '@platformatic/kafka'
 import { CODE } from './codes.ts'
+import { kafkaLibrary } from './library.ts'
 import type { BrokerAddress, KafkaLink } from './link.ts'
 
 /**
@@ -54,7 +43,7 @@ async function answer<T>(link: KafkaLink, broker: BrokerAddress, call: (c: Conne
 }
 
 export async function readMetadata(link: KafkaLink, broker: BrokerAddress, topics: readonly string[]): Promise<ClusterView> {
-  const r = await answer(link, broker, (c) => metadataV12.api.async(c, [...topics], false, false))
+  const r = await answer(link, broker, (c) => kafkaLibrary().metadataV12.api.async(c, [...topics], false, false))
   const brokers = new Map<number, BrokerAddress>(r.brokers.map((b) => [b.nodeId, { host: b.host, port: b.port }]))
   const views = new Map<string, TopicView>()
   for (const t of r.topics) {
@@ -70,7 +59,7 @@ export async function findCoordinator(
   broker: BrokerAddress,
   group: string,
 ): Promise<{ code: number; at: BrokerAddress }> {
-  const r = await answer(link, broker, (c) => findCoordinatorV4.api.async(c, 0, [group]))
+  const r = await answer(link, broker, (c) => kafkaLibrary().findCoordinatorV4.api.async(c, 0, [group]))
   const found = r.coordinators[0]
   if (found === undefined) return { code: CODE.coordinatorNotAvailable, at: broker }
   return { code: found.errorCode, at: { host: found.host, port: found.port } }
@@ -97,7 +86,17 @@ export interface JoinAnswer {
 export async function joinGroup(link: KafkaLink, broker: BrokerAddress, q: JoinRequest): Promise<JoinAnswer> {
   const protocols = [{ name: q.protocol, metadata: q.subscription }]
   const r = await answer(link, broker, (c) =>
-    joinGroupV7.api.async(c, q.group, q.sessionTimeoutMs, q.rebalanceTimeoutMs, q.memberId, null, 'consumer', protocols, null),
+    kafkaLibrary().joinGroupV7.api.async(
+      c,
+      q.group,
+      q.sessionTimeoutMs,
+      q.rebalanceTimeoutMs,
+      q.memberId,
+      null,
+      'consumer',
+      protocols,
+      null,
+    ),
   )
   return {
     code: r.errorCode,
@@ -124,21 +123,23 @@ export async function syncGroup(
   assignments: readonly { readonly memberId: string; readonly assignment: Buffer }[],
 ): Promise<{ code: number; assignment: Buffer }> {
   const r = await answer(link, broker, (c) =>
-    syncGroupV5.api.async(c, m.group, m.generation, m.memberId, null, 'consumer', protocol, [...assignments]),
+    kafkaLibrary().syncGroupV5.api.async(c, m.group, m.generation, m.memberId, null, 'consumer', protocol, [...assignments]),
   )
   return { code: r.errorCode, assignment: r.assignment }
 }
 
 export async function heartbeat(link: KafkaLink, broker: BrokerAddress, m: Membership): Promise<number> {
-  return (await answer(link, broker, (c) => heartbeatV4.api.async(c, m.group, m.generation, m.memberId, null))).errorCode
+  return (await answer(link, broker, (c) => kafkaLibrary().heartbeatV4.api.async(c, m.group, m.generation, m.memberId, null)))
+    .errorCode
 }
 
 export async function leaveGroup(link: KafkaLink, broker: BrokerAddress, m: Membership): Promise<number> {
-  return (await answer(link, broker, (c) => leaveGroupV4.api.async(c, m.group, [{ memberId: m.memberId }]))).errorCode
+  return (await answer(link, broker, (c) => kafkaLibrary().leaveGroupV4.api.async(c, m.group, [{ memberId: m.memberId }])))
+    .errorCode
 }
 
 export async function deleteGroup(link: KafkaLink, broker: BrokerAddress, group: string): Promise<number> {
-  const r = await answer(link, broker, (c) => deleteGroupsV2.api.async(c, [group]))
+  const r = await answer(link, broker, (c) => kafkaLibrary().deleteGroupsV2.api.async(c, [group]))
   return r.results[0]?.errorCode ?? CODE.none
 }
 
@@ -171,7 +172,9 @@ export async function commitOffsets(
       committedMetadata: e.metadata,
     })),
   }))
-  const r = await answer(link, broker, (c) => offsetCommitV8.api.async(c, m.group, m.generation, m.memberId, null, request))
+  const r = await answer(link, broker, (c) =>
+    kafkaLibrary().offsetCommitV8.api.async(c, m.group, m.generation, m.memberId, null, request),
+  )
   const codes = new Map<string, number>()
   for (const t of r.topics) for (const p of t.partitions) codes.set(`${p.partitionIndex} ${t.name}`, p.errorCode)
   return entries.map((e) => codes.get(`${e.partition} ${e.topic}`) ?? CODE.unknownTopicOrPartition)
@@ -195,7 +198,7 @@ export async function readCommitted(
   const wanted = topics.map((t) => ({ name: t.topic, partitionIndexes: [...t.partitions] }))
   const r = await answer(link, broker, (c) =>
     // `require stable`: an offset that a transaction is about to change is not answered until it is decided.
-    offsetFetchV8.api.async(c, [{ groupId: group, memberId: null, memberEpoch: -1, topics: wanted }], true),
+    kafkaLibrary().offsetFetchV8.api.async(c, [{ groupId: group, memberId: null, memberEpoch: -1, topics: wanted }], true),
   )
   const offsets: CommittedOffset[] = []
   for (const t of r.groups[0]?.topics ?? [])
@@ -234,7 +237,7 @@ export async function listOffsets(
     name: t.topic,
     partitions: t.partitions.map((partitionIndex) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp })),
   }))
-  const r = await answer(link, broker, (c) => listOffsetsV7.api.async(c, -1, committedOnly ? 1 : 0, wanted))
+  const r = await answer(link, broker, (c) => kafkaLibrary().listOffsetsV7.api.async(c, -1, committedOnly ? 1 : 0, wanted))
   return r.topics.flatMap((t) =>
     t.partitions.map((p) => ({ topic: t.name, partition: p.partitionIndex, offset: Number(p.offset), code: p.errorCode })),
   )

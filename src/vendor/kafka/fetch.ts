@@ -1,5 +1,6 @@
-import { Writer, type Connection, type Reader } from '@platformatic/kafka'
+import type { Connection, Reader, Writer } from '@platformatic/kafka'
 import type { AbortedTransaction } from './aborted.ts'
+import { kafkaLibrary } from './library.ts'
 
 const FETCH = 1
 /** Knows topics by id, so that a topic made anew under an old name is not taken for the old one. Kafka 3.1 and later. */
@@ -67,7 +68,8 @@ export function fetchRecords(
 }
 
 function encodeFetch(q: FetchRequest): Writer {
-  const w = Writer.create()
+  const w = kafkaLibrary()
+    .Writer.create()
     .appendInt32(-1)
     .appendInt32(q.maxWaitMs)
     .appendInt32(q.minBytes)

@@ -1,5 +1,6 @@
-import { ConnectionPool, type Connection, type SASLOptions } from '@platformatic/kafka'
+import type { Connection, ConnectionPool, SASLOptions } from '@platformatic/kafka'
 import type { Secret } from '../../runtime/secret.ts'
+import { loadKafkaLibrary } from './library.ts'
 
 export interface BrokerAddress {
   readonly host: string
@@ -40,33 +41,47 @@ const CONNECT_TIMEOUT_MS = 5_000
  * the requests of a connection one after the other, so what may wait long (a fetch, a join) has a link of its own.
  */
 export class KafkaLink {
-  readonly #pool: ConnectionPool
+  readonly #login: KafkaLogin
+  readonly #requestTimeoutMs: number
+  #pool: ConnectionPool | null = null
+  #closed = false
 
   constructor(login: KafkaLogin, requestTimeoutMs: number) {
-    this.#pool = new ConnectionPool(login.clientId, {
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      requestTimeout: requestTimeoutMs,
-      maxInflights: 16,
-      ...(login.sasl === null ? {} : { sasl: saslOptions(login.sasl) }),
-      ...(login.tls === null ? {} : { tls: tlsOptions(login.tls), tlsServerName: login.byName }),
-    })
-    // A connection may report a second failure after the pool has dropped it; without a listener that ends the process.
-    this.#pool.on('connecting' as 'connect', ({ connection }) => connection.on('error', () => {}))
+    this.#login = login
+    this.#requestTimeoutMs = requestTimeoutMs
   }
 
   /** Rejects with the library's error; `troubleOf` tells what it means. */
-  connection(broker: BrokerAddress): Promise<Connection> {
+  async connection(broker: BrokerAddress): Promise<Connection> {
+    const library = await loadKafkaLibrary()
+    if (this.#closed) throw new Error('the link to Kafka is closed')
+    this.#pool ??= this.#open(library)
     return this.#pool.get(broker)
   }
 
   /** The connection if it stands, for the path on which a promise a call would cost too much. */
   established(broker: BrokerAddress): Connection | undefined {
-    const connection = this.#pool.getEstablishedConnection(broker)
+    const connection = this.#pool?.getEstablishedConnection(broker)
     return connection?.isConnected() === true ? connection : undefined
   }
 
-  close(): Promise<void> {
-    return this.#pool.close()
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#pool?.close()
+  }
+
+  #open(library: Awaited<ReturnType<typeof loadKafkaLibrary>>): ConnectionPool {
+    const login = this.#login
+    const pool = new library.ConnectionPool(login.clientId, {
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: this.#requestTimeoutMs,
+      maxInflights: 16,
+      ...(login.sasl === null ? {} : { sasl: saslOptions(login.sasl) }),
+      ...(login.tls === null ? {} : { tls: tlsOptions(login.tls), tlsServerName: login.byName }),
+    })
+    // A connection may report a second failure after the pool has dropped it; without a listener that ends the process.
+    pool.on('connecting' as 'connect', ({ connection }) => connection.on('error', () => {}))
+    return pool
   }
 }
 

@@ -1,6 +1,6 @@
-import { compressionsAlgorithmsByBitmask } from '@platformatic/kafka'
 import { messageOf } from '../../runtime/errors.ts'
 import { AbortedFilter, type AbortedTransaction } from './aborted.ts'
+import { kafkaLibrary } from './library.ts'
 
 export type RecordHeader = readonly [name: Uint8Array, value: Uint8Array | null]
 
@@ -244,7 +244,7 @@ function isAbortMarker(records: Buffer): boolean {
 
 function decompress(bytes: Buffer, codec: number): Buffer {
   if (codec === 0) return bytes
-  const algorithm = compressionsAlgorithmsByBitmask[codec]
+  const algorithm = kafkaLibrary().compressionsAlgorithmsByBitmask[codec]
   if (algorithm === undefined) throw new Error(`compression ${codec} is not known`)
   return algorithm.decompressSync(bytes)
 }

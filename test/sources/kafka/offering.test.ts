@@ -1,5 +1,5 @@
 import { createRecordsBatch } from '@platformatic/kafka'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Feed } from '../../../src/contract/feed.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
 import { SILENT_LOG } from '../../../src/runtime/log.ts'
@@ -10,6 +10,9 @@ import { kafkaOptions } from '../../../src/sources/kafka/settings.ts'
 import { PositionTracker, WINDOW } from '../../../src/sources/kafka/tracker.ts'
 import { RecordCursor } from '../../../src/vendor/kafka/records.ts'
 import { RecordingIntake } from '../kafka-intake.ts'
+import { loadKafkaLibrary } from '../../../src/vendor/kafka/library.ts'
+
+beforeAll(loadKafkaLibrary)
 
 const options = kafkaOptions({
   bootstrapServers: ['b'],

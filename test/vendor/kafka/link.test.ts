@@ -1,7 +1,10 @@
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { Secret } from '../../../src/runtime/secret.ts'
 import { KafkaLink, parseBootstrap, troubleOf } from '../../../src/vendor/kafka/link.ts'
 import { assign, decodeAssignment, encodeSubscription } from '../../../src/vendor/kafka/assignment.ts'
+import { loadKafkaLibrary } from '../../../src/vendor/kafka/library.ts'
+
+beforeAll(loadKafkaLibrary)
 
 test.each([
   ['kafka:9093', { host: 'kafka', port: 9093 }],
@@ -33,7 +36,10 @@ test('a password is nowhere to be seen in a link', async () => {
   const { inspect } = await import('node:util')
   const sasl = { mechanism: 'PLAIN', user: 'u', password: new Secret('hush-hush') } as const
   const link = new KafkaLink({ clientId: 'c', sasl, tls: null, byName: true }, 1_000)
-  expect(inspect(link, { depth: 10, showHidden: true })).not.toContain('hush-hush')
+  // Nobody listens there; the connection is made, with the login, and fails.
+  const failed = await link.connection({ host: '127.0.0.1', port: 1 }).catch((e: unknown) => e)
+  expect(troubleOf(failed).message).toContain('ECONNREFUSED')
+  expect(inspect([link, failed], { depth: 10, showHidden: true })).not.toContain('hush-hush')
   await link.close()
 })
 

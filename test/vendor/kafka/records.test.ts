@@ -1,6 +1,9 @@
 import { createRecordsBatch, type CompressionAlgorithmValue } from '@platformatic/kafka'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { RecordCursor } from '../../../src/vendor/kafka/records.ts'
+import { loadKafkaLibrary } from '../../../src/vendor/kafka/library.ts'
+
+beforeAll(loadKafkaLibrary)
 
 interface BatchOptions {
   readonly base?: number
