@@ -17,6 +17,7 @@ import { DEFAULT_LIMITS, openIngress } from './ingress/ingress.ts'
 import { Routes } from './ingress/routes.ts'
 import { openAdmin } from './observe/admin.ts'
 import { CONSOLE_PAGE } from './observe/console/page.ts'
+import { loopWatch } from './observe/loops.ts'
 import { combineObservers, createRecorder } from './observe/recorder.ts'
 import { loadPaths } from './resources/load.ts'
 import { planFrom } from './resources/plan.ts'
@@ -120,7 +121,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     wall: () => clock.wall(),
     detail: settings.metricsDetail,
   })
-  const observer = combineObservers([recorder.observer])
+  const observer = combineObservers([recorder.observer, loopWatch(ids, clock, log)])
 
   // Memory is promised once, for lanes, gates, appends and replies together.
   const budget = createBudget(budgetBytes(settings.memoryLimitBytes))
@@ -258,7 +259,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
       await custody.close(grace)
       await ingress.close()
       await admin.close()
-      lock.release()
+      await lock.release()
     },
   }
 }

@@ -62,7 +62,7 @@ export function parseFor(command: Command, argv: readonly string[]): Parsed | 'h
   if (result.values['help'] === true) return 'help'
   return {
     words: result.positionals,
-    text: (name) => String(result.values[name] ?? command.options[name]?.default ?? ''),
+    text: (name) => (result.values[name] as string | undefined) ?? command.options[name]?.default ?? '',
     list: (name) => (result.values[name] as string[] | undefined) ?? [],
     flag: (name) => result.values[name] === true,
   }

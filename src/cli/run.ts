@@ -50,7 +50,7 @@ async function runGateway(args: Parsed): Promise<number> {
   const paths = args.list('file')
   if (paths.length === 0) throw new Fault('config.usage', 'run needs manifests: -f FILE, -f FOLDER or -f -')
   const sink = stderrSink()
-  const log = createLog(sink, oneOf<LogLevel>(args, 'log-level', LEVELS as LogLevel[]), systemClock.wall)
+  const log = createLog(sink, oneOf<LogLevel>(args, 'log-level', LEVELS as LogLevel[]), () => systemClock.wall())
   let fail: (e: Error) => void = () => {}
   const failed = new Promise<never>((_, reject) => (fail = reject))
   failed.catch(() => {})
