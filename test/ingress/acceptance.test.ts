@@ -228,7 +228,12 @@ describe.each(SERVERS)('events over %s', (http) => {
     expect((await Promise.all(answers)).map((r) => r.status)).toEqual([429, 429])
     rig.stream.hold = false
     expect((await send(ceHeaders('1'))).status).toBe(202)
-    expect(rig.seen).toMatchObject({ received: ['1'], deduplicated: [], refused: ['ingress.full', 'ingress.full'] })
+    expect(rig.seen).toMatchObject({
+      received: ['1'],
+      deduplicated: [],
+      accepted: [1],
+      refused: ['ingress.full', 'ingress.full'],
+    })
   })
 
   test('a batch with repeats, one of them of itself, stores each event once', async () => {
@@ -238,7 +243,7 @@ describe.each(SERVERS)('events over %s', (http) => {
     const r = await send({ 'content-type': 'application/cloudevents-batch+json' }, JSON.stringify(batch))
     expect(r.status).toBe(202)
     expect(rig.stream.events.map((e) => e.id)).toEqual(['a', 'b'])
-    expect(rig.seen).toMatchObject({ received: ['a', 'b'], deduplicated: ['a', 'b'] })
+    expect(rig.seen).toMatchObject({ received: ['a', 'b'], deduplicated: ['a', 'b'], accepted: [1, 3] })
   })
 
   test('a target without a stream gives the producer its own answer', async () => {

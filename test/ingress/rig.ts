@@ -40,6 +40,7 @@ export interface Seen {
   received: string[]
   refused: string[]
   deduplicated: string[]
+  accepted: number[]
   proxied: { pod: string; status: number }[]
 }
 
@@ -60,7 +61,7 @@ export interface RigOptions {
 /** A data port on loopback with one broker at /ns/broker; `routes` takes more, by path or by `//host`. */
 export async function openRig(http: 'uws' | 'node', o: RigOptions = {}, port = 0): Promise<Rig> {
   const stream = new FakeStream()
-  const seen: Seen = { received: [], refused: [], deduplicated: [], proxied: [] }
+  const seen: Seen = { received: [], refused: [], deduplicated: [], accepted: [], proxied: [] }
   const routes = new Map<string, Destination>()
   const ingress = await openIngress({
     http,
@@ -80,6 +81,7 @@ export async function openRig(http: 'uws' | 'node', o: RigOptions = {}, port = 0
       ...SILENT,
       received: (_at, e) => seen.received.push(e.id),
       refused: (_at, code) => seen.refused.push(code),
+      accepted: (_at, events) => seen.accepted.push(events),
       deduplicated: (_at, e) => seen.deduplicated.push(e.id),
       proxied: (_s, pod, status) => seen.proxied.push({ pod, status }),
     },

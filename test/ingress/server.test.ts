@@ -188,7 +188,7 @@ describe.each(SERVERS)('raw HTTP over %s', (http) => {
     clearInterval(drip)
     expect(slow.statuses).toEqual([408])
     const fit = connect(rig, head)
-    const flow = setInterval(() => fit.send('x'.repeat(150)), 50)
+    const flow = setInterval(() => fit.send('x'.repeat(300)), 50)
     expect(await fit.answers(1)).toEqual([202])
     clearInterval(flow)
     expect(rig.seen.refused).toEqual(['ingress.slow', 'ingress.slow'])
