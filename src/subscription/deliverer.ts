@@ -2,7 +2,6 @@ import type { Delivery } from '../contract/delivery.ts'
 import type { SubId } from '../contract/ids.ts'
 import type { Outcome, Rejected } from '../contract/outcome.ts'
 import type { Credit } from '../contract/target.ts'
-import type { CloudEvent } from '../event/event.ts'
 import { gatherBatch, outcomeOfMember } from './batch.ts'
 import { Counts } from './counts.ts'
 import { Fate, type Surroundings } from './fate.ts'
@@ -44,14 +43,9 @@ export class Deliverer implements WalkHost {
   readonly reader: Reader
   readonly #s: Surroundings
   readonly #fate: Fate
-  /** Something it delivered has become an event of its own: a reply, or what it passes on. */
-  hasOffspring = false
-  readonly #withOffspring: (e: CloudEvent) => number
 
-  /** `withOffspring` counts the subscriptions that get an event and have made something of one. */
-  constructor(id: SubId, spec: RunningSpec, s: Surroundings, withOffspring: (e: CloudEvent) => number) {
+  constructor(id: SubId, spec: RunningSpec, s: Surroundings) {
     this.id = id
-    this.#withOffspring = withOffspring
     this.#s = s
     this.table = new LaneTable(spec.plan.order, s.bounds)
     this.route = new Route(spec, s.clock)
@@ -180,12 +174,6 @@ export class Deliverer implements WalkHost {
     if (o.kind === 'accepted') return this.#fate.accepted(w, o, nowMs)
     if (o.kind === 'retryable') return this.#fate.retryable(w, a, o, nowMs)
     if (o.kind === 'rejected') this.#fate.rejected(w, a, o, nowMs)
-  }
-
-  /** Asked by a stream that is about to take what came of the delivery. Who never made anything of an event is not counted. */
-  branches(w: Walk): number {
-    this.hasOffspring = true
-    return Math.max(1, this.#withOffspring(w.d.event))
   }
 
   /** A 2xx after the time-out: it settles the delivery as long as nothing newer has been sent. */

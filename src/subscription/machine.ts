@@ -19,6 +19,7 @@ import { LANE_BOUNDS, type LaneBounds } from './lane-table.ts'
 import { Departures } from './leaving.ts'
 import { parkRaw } from './raw.ts'
 import type { RunningSpec } from './route.ts'
+import { ownSlices, SLICE_KEPT_MS } from './slices.ts'
 import { type SubscriptionState, stateOf } from './state.ts'
 import { REPLAY_LANE, type Home, type Lane } from './walk.ts'
 
@@ -85,6 +86,7 @@ class Machine implements DeliveryMachine {
   readonly #subs = new Map<SubId, Deliverer>()
   readonly #seats = new Map<SubId, MachineSeat>()
   readonly #departures: Departures
+  readonly #stopTimers: () => void
   /** Whom to tell when a target has room. Targets have no way to stop telling, so each is asked once. */
   readonly #byTarget = new WeakMap<Target, Set<Deliverer>>()
 
@@ -93,6 +95,10 @@ class Machine implements DeliveryMachine {
     this.#departures = new Departures(clock)
     const callbacks = new Callbacks(clock, o.newToken ?? randomId, o.callbackUrl ?? ((token) => token))
     this.#s = { clock, random, log, observer, budget, bounds: o.bounds ?? LANE_BOUNDS, callbacks, departures: this.#departures }
+    const slices = clock.every(SLICE_KEPT_MS, () =>
+      this.#subs.forEach((sub) => ownSlices(sub.table, clock.now() - SLICE_KEPT_MS)),
+    )
+    this.#stopTimers = () => slices.cancel()
     budget.onRoom(() => clock.soon(() => this.#subs.forEach((sub) => sub.reader.readOnAll())))
   }
 
@@ -166,6 +172,7 @@ class Machine implements DeliveryMachine {
     if (signal.aborted) handBackRest()
     await this.#departures.empty(lanes, Infinity, () => [])
     signal.removeEventListener('abort', handBackRest)
+    this.#stopTimers()
   }
 
   #the(id: SubId): Deliverer {

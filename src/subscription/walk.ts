@@ -72,6 +72,8 @@ export class Walk implements Job {
   attempts = 0
   /** It has been asked for or attempted: in an ordered lane the next one waits for it. */
   begun = false
+  /** Its data has been looked at, and copied out of a bigger buffer if it was in one. */
+  ownsData = false
   /** It stands in its lane's line. */
   lined = false
   /** Since when it could be attempted. */
