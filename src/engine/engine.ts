@@ -9,6 +9,7 @@ import type { Log } from '../runtime/log.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Services } from '../services/services.ts'
 import type { Custody } from '../store/custody.ts'
+import { Descendants } from '../subscription/descendants.ts'
 import type { DeliveryMachine, Seat } from '../subscription/machine.ts'
 import type { RunningSpec } from '../subscription/route.ts'
 import { difference, same } from './difference.ts'
@@ -88,6 +89,7 @@ export function createEngine(parts: EngineParts): Engine {
   const targets = new Map<Key, RunningTarget>()
   const replays = new Map<Key, RunningSubscription>()
   const origins = new Map<string, Origin>()
+  const descendants = new Descendants()
   let current: Plan | null = null
 
   const openStream = async (plan: StreamPlan): Promise<void> => {
@@ -168,6 +170,7 @@ export function createEngine(parts: EngineParts): Engine {
       services,
       origins,
       hopId: parts.hopId,
+      descendants,
       stream: (key) => streams.get(key)?.stream,
       serviceHost: parts.serviceHost,
     })

@@ -7,6 +7,7 @@ import { createGate } from '../flow/gate.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Services } from '../services/services.ts'
+import type { Descendants } from '../subscription/descendants.ts'
 import { createStreamTarget } from '../subscription/stream-target.ts'
 
 /** A credit on a URI comes back after this though the server never ended its answer. DESIGN §8 */
@@ -26,6 +27,7 @@ export interface TargetParts {
   readonly hopId: string
   /** The running stream of a key, undefined while it is not open. */
   readonly stream: (key: Key) => Stream | undefined
+  readonly descendants: Descendants
   /** Host name of a Service, for the Host header. */
   readonly serviceHost: (key: Key, tag: string) => string
 }
@@ -38,7 +40,13 @@ export function createTarget(id: TargetId, plan: TargetPlan, parts: TargetParts)
       return serviceTarget(id, plan, parts)
     case 'stream':
       return {
-        ...createStreamTarget({ id, name: plan.stream, clock: parts.clock, stream: () => parts.stream(plan.stream) }),
+        ...createStreamTarget({
+          id,
+          name: plan.stream,
+          clock: parts.clock,
+          descendants: parts.descendants,
+          stream: () => parts.stream(plan.stream),
+        }),
         close() {},
       }
     case 'function':

@@ -19,6 +19,8 @@ export interface Envelope {
   readonly key: string
   /** Wall clock, ms: when the gateway took the event in. */
   readonly receivedMs: number
+  /** The same text for everything that descends from one event, '' for one that has not been passed on yet. */
+  readonly root: string
 }
 
 /** The attributes and data of one event as plain fields, for the constructor. */
@@ -44,6 +46,7 @@ export const NEW_ENVELOPE: Envelope = Object.freeze({
   headers: [],
   key: '',
   receivedMs: 0,
+  root: '',
 })
 
 /**

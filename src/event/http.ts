@@ -82,7 +82,7 @@ function isPassed(name: string): boolean {
 
 function envelopeOf(receivedMs: number): Envelope {
   if (receivedMs === 0 && traceparent === '' && tracestate === '' && passed.length === 0) return NEW_ENVELOPE
-  return { ttl: NEW_ENVELOPE.ttl, hops: 0, traceparent, tracestate, headers: passed, key: '', receivedMs }
+  return { ttl: NEW_ENVELOPE.ttl, hops: 0, traceparent, tracestate, headers: passed, key: '', receivedMs, root: '' }
 }
 
 /**

@@ -22,6 +22,8 @@ const CONTENT_TYPE = 8
 const SCHEMA = 16
 const DATA = 32
 const ENVELOPE = 64
+/** Only events that descend from others have one. */
+const ROOT = 128
 
 const STRING = 0
 const INTEGER = 1
@@ -85,7 +87,9 @@ function putEnvelope(e: Envelope): string {
     put(header.length)
     text += header
   }
-  return text
+  if (e.root === '') return text
+  put(e.root.length)
+  return text + e.root
 }
 
 /** 1 µs for an event of six attributes. The bytes are the caller's. */
@@ -98,7 +102,7 @@ export function encodeStored(e: CloudEvent): Uint8Array {
   if (e.datacontenttype !== undefined) flags |= CONTENT_TYPE
   if (e.dataschema !== undefined) flags |= SCHEMA
   if (e.data !== null) flags |= DATA
-  if (e.envelope !== NEW_ENVELOPE) flags |= ENVELOPE
+  if (e.envelope !== NEW_ENVELOPE) flags |= e.envelope.root === '' ? ENVELOPE : ENVELOPE | ROOT
   scratch[0] = FORMAT
   scratch[1] = flags
   at = 2
@@ -171,6 +175,7 @@ export function decodeStored(bytes: Uint8Array): CloudEvent {
   }
   const envelopeFrom = lengths.length
   if ((flags & ENVELOPE) !== 0) getEnvelopeLengths()
+  if ((flags & ROOT) !== 0) lengths.push(get())
   const textBytes = get()
   const textEnd = at + textBytes
   if (textEnd > bytes.length) throw broken('its text ends too early')
@@ -213,7 +218,7 @@ function build(flags: number, extensionCount: number, envelopeFrom: number, data
     const tag = lengths[next++] as number
     extensions.push([name, extensionValue(tag, piece(lengths[next++] as number))])
   }
-  const envelope = (flags & ENVELOPE) === 0 ? NEW_ENVELOPE : buildEnvelope(envelopeFrom)
+  const envelope = (flags & ENVELOPE) === 0 ? NEW_ENVELOPE : buildEnvelope(envelopeFrom, (flags & ROOT) !== 0)
   const specversion = (flags & OLD) === 0 ? '1.0' : '0.3'
   return new CloudEvent({
     specversion,
@@ -248,7 +253,7 @@ function extensionValue(tag: number, plain: string): AttributeValue {
   }
 }
 
-function buildEnvelope(first: number): Envelope {
+function buildEnvelope(first: number, hasRoot: boolean): Envelope {
   let next = first
   const ttl = lengths[next++] as number
   const hops = lengths[next++] as number
@@ -258,5 +263,6 @@ function buildEnvelope(first: number): Envelope {
   const key = piece(lengths[next++] as number)
   const headers: string[] = []
   for (let count = lengths[next++] as number; count > 0; count--) headers.push(piece(lengths[next++] as number))
-  return { ttl, hops, traceparent, tracestate, headers, key, receivedMs }
+  const root = hasRoot ? piece(lengths[next++] as number) : ''
+  return { ttl, hops, traceparent, tracestate, headers, key, receivedMs, root }
 }

@@ -117,13 +117,17 @@ export class Fate {
 
   /** No attempt of this leg is left. */
   #failed(w: Walk, a: RunningAttempt, o: Retryable | Rejected, reason: string, nowMs: number): void {
-    if (w.leg === 'dead-letter') return this.park(w, w.trouble?.failure?.reason ?? 'exhausted')
+    if (w.leg === 'dead-letter') {
+      if (reason === 'loop') this.#s.observer.looped(w.d, o.why)
+      return this.park(w, w.trouble?.failure?.reason ?? 'exhausted')
+    }
     this.#giveUp(w, { reason, to: a.target.name, status: o.status, why: o.why, body: o.body }, nowMs)
   }
 
   #giveUp(w: Walk, f: Failure, nowMs: number): void {
     const t = w.inTrouble()
     t.failure = f
+    if (f.reason === 'loop') this.#s.observer.looped(w.d, f.why)
     if (this.#route.deadLetter.target === null) return this.park(w, f.reason)
     t.deadLetter = deadLetterOf(w.d.event, f)
     this.#goOnLeg(w, 'dead-letter', nowMs)

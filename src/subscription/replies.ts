@@ -1,5 +1,6 @@
 import { type CloudEvent, type Extension } from '../event/event.ts'
 import { TTL_ATTRIBUTE } from '../event/ttl.ts'
+import { rootOf } from './descendants.ts'
 import type { Failure } from './walk.ts'
 
 /** Knative: at most so many characters of base64; 768 bytes fill them without a torn group. */
@@ -28,6 +29,7 @@ export function replyTo(parent: CloudEvent, reply: CloudEvent, wallMs: number): 
       headers: parent.envelope.headers,
       key: own.key,
       receivedMs: wallMs,
+      root: parent.envelope.root === '' ? rootOf(parent) : parent.envelope.root,
     },
   })
 }

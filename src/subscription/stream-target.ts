@@ -4,6 +4,7 @@ import type { Appended, AppendOptions, Stream } from '../contract/stream.ts'
 import type { Attempt, Credit, Target } from '../contract/target.ts'
 import type { CloudEvent } from '../event/event.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { Descendants, rootOf } from './descendants.ts'
 
 /** Answered where an event went round in circles: never retried, filed as `loop`. RFC 5842 §7.2 */
 const LOOP_DETECTED = 508
@@ -12,6 +13,8 @@ export interface StreamTargetParts {
   readonly id: TargetId
   readonly name: string
   readonly clock: Clock
+  /** One of the gateway, as a loop may go through many streams; its own unless said. */
+  readonly descendants?: Descendants
   /** undefined while the stream is not open. */
   readonly stream: () => Stream | undefined
 }
@@ -24,14 +27,15 @@ export function passOn(event: CloudEvent, leg: Attempt['leg']): CloudEvent | nul
   const { envelope } = event
   const ttl = envelope.ttl - 1
   if (ttl < (leg === 'dead-letter' ? 0 : 1)) return null
-  return event.with({ envelope: { ...envelope, ttl, hops: envelope.hops + 1 } })
+  const root = envelope.root === '' ? rootOf(event) : envelope.root
+  return event.with({ envelope: { ...envelope, ttl, hops: envelope.hops + 1, root } })
 }
 
 /**
  * Appends to a stream of this gateway: durable is accepted. A full or unavailable stream is no attempt: what wants in
  * waits for as long as it takes. Only replies and dead letters may use its reserve.
  */
-export function createStreamTarget({ id, name, clock, stream }: StreamTargetParts): Target {
+export function createStreamTarget({ id, name, clock, descendants = new Descendants(), stream }: StreamTargetParts): Target {
   let inFlight = 0
   const send = (a: Attempt, c: Credit): void => {
     const startMs = clock.now()
@@ -45,7 +49,12 @@ export function createStreamTarget({ id, name, clock, stream }: StreamTargetPart
     for (const event of a.batch ?? [a.event]) {
       const passed = passOn(event, a.leg)
       if (passed === null)
-        return end({ kind: 'rejected', status: LOOP_DETECTED, why: `the event has no pass left to enter ${name}` })
+        return end({ kind: 'rejected', status: LOOP_DETECTED, why: `the event has gone round too often to enter ${name}` })
+      // What comes from outside goes in once; only what came of an event that went in can go round.
+      if (event.envelope.hops > 0 && !descendants.add(passed.envelope.root, a.leg === 'dead-letter')) {
+        const why = `too many events came of one event: it is not taken into ${name}`
+        return end({ kind: 'rejected', status: LOOP_DETECTED, why })
+      }
       events.push(passed)
     }
     const reserve = a.leg === 'reply' || a.leg === 'dead-letter'

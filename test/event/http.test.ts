@@ -156,6 +156,7 @@ test('trace context and the headers Knative passes travel in the envelope, of al
   const envelope = {
     ttl: 255,
     hops: 0,
+    root: '',
     traceparent: '00-a-b-01',
     tracestate: 'x=1,y=2',
     headers: ['x-request-id', 'r', 'knative-foo', 'f', 'x-b3-traceid', 'b'],

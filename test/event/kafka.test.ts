@@ -61,6 +61,7 @@ describe('a record that is an event', () => {
     expect(e?.envelope).toEqual({
       ttl: 255,
       hops: 0,
+      root: '',
       traceparent: '00-a',
       tracestate: 'x=1',
       headers: [],
@@ -213,7 +214,7 @@ describe('the record of an event', () => {
       ['n', 5],
     ],
     data: bytes('x'),
-    envelope: { ttl: 3, hops: 1, traceparent: '00-a', tracestate: 'x=1', headers: [], key: 'other', receivedMs: 0 },
+    envelope: { ttl: 3, hops: 1, traceparent: '00-a', tracestate: 'x=1', headers: [], key: 'other', receivedMs: 0, root: '' },
   })
   const text = (b: Uint8Array | null): string | null => (b === null ? null : Buffer.from(b).toString())
 

@@ -136,6 +136,7 @@ describe('an event is the same after', () => {
       headers: fc.array(fc.string(), { maxLength: 6 }),
       key: fc.string({ unit: 'grapheme' }),
       receivedMs: fc.nat({ max: 4_102_444_800_000 }),
+      root: fc.string({ unit: 'grapheme' }),
     })
     fc.assert(
       fc.property(anEvent, fc.option(anEnvelope), (made, envelope) => {
