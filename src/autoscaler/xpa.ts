@@ -1,91 +1,115 @@
-import type { Decider, Decision, Observation, PodSeen, ScaleSpec } from '../contract/decider.ts'
+import type { Decider, Decision, Observation, ScaleSpec } from '../contract/decider.ts'
+import { demandOf, sane } from './demand.ts'
+import { look, startFlow, type Flow } from './flow-rate.ts'
+import { recordMax, type MaxWindow } from './max-window.ts'
+import { census, removals } from './removals.ts'
 
-/** A starting pod is cancelled only after it has not been needed for this long: cancelling on every dip starves slow starts. */
-const CANCEL_START_AFTER_MS = 10_000
+/** While something flows the estimate is looked at so often. */
+const LOOK_MS = 500
+const IDLE_LOOK_MS = 1_000
 
 export interface XpaState {
+  readonly flow: Flow
+  /** Pods the estimate wanted, second by second, over the last gc-time. */
+  readonly kept: MaxWindow
   /** Since when fewer pods than there are have been wanted, counting starting ones; null = not. */
   readonly unneededSinceMs: number | null
+  /** Since when stored work has waited; null = none does. */
+  readonly storedSinceMs: number | null
+  /** The last good decision, held where an observation cannot be read. */
+  readonly desired: number
 }
 
 /**
- * Scaling from exact state, in credits:
+ * Scaling from exact state, in credits (DESIGN §9, reference §9):
  *
- *   demand  = max(in flight, arrival rate × S) + queued + min(W, ⌈W·S/T⌉)      S service time, T drain target, W backlog
+ *   demand  = max(in flight, keep) + queued + stored
+ *   keep    = what flows (arrival rate × service time, a rising trend one start ahead) + a margin so that few find no slot
+ *   queued  = requests waiting, left out where the ready slots work them off before a new pod could help
+ *   stored  = min(W, ⌈W·S/T⌉)      W events waiting, S service time, T drain target
  *   desired = max(busy pods, clamp(⌈demand ÷ limit⌉ + buffer, min, max))
  *
- * Down: pods idle for gc-time, the newest first, by name; a busy pod is never named.
+ * Down: pods idle for gc-time, the newest first, by name; pods above everything lately needed go sooner; a busy pod is never named.
  */
 export const xpa: Decider<XpaState> = {
-  init: () => ({ unneededSinceMs: null }),
+  init: (spec, nowMs) => ({
+    flow: startFlow(nowMs),
+    kept: [],
+    unneededSinceMs: null,
+    storedSinceMs: null,
+    desired: spec.minScale,
+  }),
   decide(spec, state, seen, nowMs) {
-    const { demand, text } = demandOf(spec, seen)
-    const busy = seen.pods.filter((p) => p.inFlight > 0 && p.phase !== 'failed').length
+    const pods = census(seen.pods)
+    if (!sane(seen) || nowMs < state.flow.atMs) return hold(state, pods.capacity, nowMs)
     const limit = Math.max(1, spec.limit)
+    const flow = look(state.flow, seen, limit, nowMs)
+    const storedSinceMs = seen.backlog > 0 ? (state.storedSinceMs ?? nowMs) : null
+    const demand = demandOf(spec, flow, seen, pods.ready * limit, storedSinceMs, nowMs)
     const highest = spec.maxScale > 0 ? spec.maxScale : Infinity
-    const wanted = Math.min(highest, Math.max(spec.minScale, Math.ceil(demand / limit) + spec.podBufferSize))
-    const desired = Math.max(busy, wanted)
-    const capacity = seen.pods.filter((p) => p.phase === 'starting' || p.phase === 'ready')
-    const unneededSinceMs = capacity.length > desired ? (state.unneededSinceMs ?? nowMs) : null
-    const { remove, wakeAtMs } = removals(spec, capacity, desired, unneededSinceMs, nowMs)
-    const kept = capacity.length - remove.length
-    const size = Math.max(desired, kept)
-    const reason = {
-      text:
-        `${desired} = max(${busy} busy, clamp(⌈${text} / ${limit}⌉ + ${spec.podBufferSize}, ${spec.minScale}, ${spec.maxScale || '∞'}))` +
-        (size > desired ? `; kept at ${size}: not idle for ${spec.gcTimeMs / 1000} s yet` : ''),
-      terms: { demand, busy, limit, buffer: spec.podBufferSize, desired },
-    }
-    return { desired: size, remove, wakeAtMs, valid: true, reason, next: { unneededSinceMs } } satisfies Decision<XpaState>
+    const wanted = Math.min(highest, Math.max(spec.minScale, Math.ceil(demand.slots / limit) + spec.podBufferSize))
+    const desired = Math.max(pods.busy, wanted)
+    const kept = recordMax(
+      state.kept,
+      Math.max(1, spec.gcTimeMs / 1000),
+      Math.floor(nowMs / 1000),
+      Math.ceil(demand.keep / limit),
+    )
+    const unneededSinceMs = pods.capacity > desired ? (state.unneededSinceMs ?? nowMs) : null
+    const recently = spec.without.includes('keep-alive') ? Infinity : Math.max(kept.max + spec.podBufferSize, spec.minScale)
+    const spare = pods.capacity - desired
+    const { remove, wakeAtMs } = removals(seen.pods, { spec, spare, capacity: pods.capacity, recently, unneededSinceMs, nowMs })
+    const size = Math.max(desired, pods.capacity - remove.length)
+    const quiet = seen.inFlight + seen.queued + seen.backlog === 0 && demand.keep === 0
+    return {
+      desired: size,
+      remove,
+      wakeAtMs: Math.min(wakeAtMs, nowMs + (quiet ? IDLE_LOOK_MS : LOOK_MS)),
+      valid: true,
+      reason: {
+        text: wordsOf(spec, seen, { size, desired, busy: pods.busy, text: demand.text, starting: pods.starting }),
+        terms: {
+          ...demand.terms,
+          demand: demand.slots,
+          busy: pods.busy,
+          limit,
+          buffer: spec.podBufferSize,
+          recently: kept.max,
+          desired: size,
+        },
+      },
+      next: { flow, kept: kept.window, unneededSinceMs, storedSinceMs, desired: size },
+    } satisfies Decision<XpaState>
   },
 }
 
-function demandOf(spec: ScaleSpec, seen: Observation): { demand: number; text: string } {
-  const { inFlight, queued, backlog, serviceMs } = seen
-  const offered = serviceMs === null ? 0 : (seen.arrivalsPerS * serviceMs) / 1000
-  const flowing = Math.max(inFlight, offered)
-  // With the service time unknown a backlog counts as one pod at most: there is nothing to say how many it needs.
-  const stored =
-    serviceMs === null ? Math.min(backlog, Math.max(1, spec.limit)) : Math.min(backlog, Math.ceil((backlog * serviceMs) / spec.drainTargetMs))
-  const first = offered > inFlight ? `${round(offered)} by rate` : `${inFlight} in flight`
-  return { demand: flowing + queued + stored, text: `(${first} + ${queued} queued + ${stored} of backlog)` }
+/** What cannot be read never moves the scale. */
+function hold(state: XpaState, capacity: number, nowMs: number): Decision<XpaState> {
+  return {
+    desired: capacity,
+    remove: [],
+    wakeAtMs: nowMs + IDLE_LOOK_MS,
+    valid: false,
+    reason: { text: `${capacity}: the observation is not sound; nothing changes`, terms: { desired: capacity } },
+    next: state,
+  }
 }
 
-/** Whom to let go, and when to look again. */
-function removals(
-  spec: ScaleSpec,
-  capacity: readonly PodSeen[],
-  desired: number,
-  unneededSinceMs: number | null,
-  nowMs: number,
-): { remove: string[]; wakeAtMs: number } {
-  let spare = capacity.length - desired
-  if (spare <= 0) return { remove: [], wakeAtMs: nowMs + 1_000 }
-  let wakeAtMs = nowMs + 1_000
-  const remove: string[] = []
-  const starting = capacity.filter((p) => p.phase === 'starting').sort((a, b) => b.sinceMs - a.sinceMs)
-  const cancelAtMs = (unneededSinceMs ?? nowMs) + CANCEL_START_AFTER_MS
-  for (const pod of starting) {
-    if (spare === 0) return { remove, wakeAtMs }
-    if (nowMs < cancelAtMs) {
-      wakeAtMs = Math.min(wakeAtMs, cancelAtMs)
-      break
-    }
-    remove.push(pod.name)
-    spare--
-  }
-  const idle = capacity.filter((p) => p.phase === 'ready' && p.idleSinceMs !== null).sort((a, b) => b.sinceMs - a.sinceMs)
-  for (const pod of idle) {
-    if (spare === 0) break
-    const dueMs = (pod.idleSinceMs ?? nowMs) + spec.gcTimeMs
-    if (dueMs <= nowMs) {
-      remove.push(pod.name)
-      spare--
-    } else wakeAtMs = Math.min(wakeAtMs, dueMs)
-  }
-  return { remove, wakeAtMs }
+interface Words {
+  readonly size: number
+  readonly desired: number
+  readonly busy: number
+  readonly starting: number
+  readonly text: string
 }
 
-function round(n: number): number {
-  return Math.round(n * 10) / 10
+function wordsOf(spec: ScaleSpec, seen: Observation, w: Words): string {
+  const clamp = `clamp(⌈${w.text} / ${Math.max(1, spec.limit)}⌉ + ${spec.podBufferSize}, ${spec.minScale}, ${spec.maxScale || '∞'})`
+  const kept =
+    w.size === w.desired
+      ? ''
+      : w.starting > 0 && seen.inFlight === 0
+        ? `; kept at ${w.size}: starting pods are given up only after 10 s`
+        : `; kept at ${w.size}: not idle for ${spec.gcTimeMs / 1000} s yet`
+  return `${w.desired} = max(${w.busy} busy, ${clamp})${kept}`
 }

@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, { readonly about: string; load(): Promis
   skip: { about: 'drop what a subscription has not read, aloud', load: async () => (await import('./skip.ts')).skip },
   purge: { about: 'forget a removed subscription', load: async () => (await import('./purge.ts')).purge },
   top: { about: 'live view in the terminal', load: async () => (await import('./top.ts')).top },
+  decide: { about: 'decide a scale by hand', load: async () => (await import('./decide.ts')).decide },
   health: { about: 'exit 0 when the gateway is ready', load: async () => (await import('./health.ts')).health },
 }
 

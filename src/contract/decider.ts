@@ -57,6 +57,8 @@ export interface Observation {
   readonly queued: number
   /** Events that wait: in the gate, in lanes, and unread in streams × match ratio, each subscription capped by what it can use. */
   readonly backlog: number
+  /** Of the backlog: what has not come to the gate and is not in `arrivals` yet. Its growth tells new load from stored work. */
+  readonly behindGate?: number
   /** Over the last 20 s, or since the revision began where that is shorter. */
   readonly arrivalsPerS: number
   /** All arrivals since the revision began; deciders take differences of it for windows of their own. */

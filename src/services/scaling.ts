@@ -61,10 +61,12 @@ export function createScaling(parts: ScalingParts): Scaling {
     const counters = gate.counters()
     const gateState = gate.state()
     const average = windows?.average(nowMs)
+    const behindGate = parts.backlog()
     return {
       inFlight: gateState.inFlight,
       queued: gateState.queuedRequests,
-      backlog: gateState.queuedEvents + parts.backlog(),
+      backlog: gateState.queuedEvents + behindGate,
+      behindGate,
       arrivals: counters.arrivals,
       arrivalsPerS: rate.perS(nowMs, counters.arrivals),
       serviceMs: counters.serviceMs,
