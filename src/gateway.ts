@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { xpa } from './autoscaler/xpa.ts'
 import type { DeciderKit } from './contract/decider.ts'
 import type { Plan } from './contract/plan.ts'
-import { createEngine } from './engine/engine.ts'
+import { createEngine, type Engine } from './engine/engine.ts'
 import { destinationOf } from './engine/destinations.ts'
 import { createIdTables } from './engine/id-table.ts'
 import { createOperations } from './engine/operations.ts'
@@ -116,8 +116,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   const ids = createIdTables()
   const recorder = createRecorder({
     names: ids,
-    originOf: (sub) => originOf(engine.plan(), ids.sub(sub)),
-    targetOf: (sub) => engine.plan()?.subscriptions.find((s) => s.key === ids.sub(sub))?.target ?? '',
+    originOf: (sub) => originOf(engine, ids.sub(sub)),
     wall: () => clock.wall(),
     detail: settings.metricsDetail,
   })
@@ -208,10 +207,11 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     engine,
     machine,
     services,
+    snapshot: () => takeSnapshot(engine, machine, services),
     custody,
     readings: () => ({
       snapshot: takeSnapshot(engine, machine, services),
-      recorder,
+      recorded: recorder.copy(),
       process: { ...readProcess(), droppedLogLines: parts.droppedLogLines() },
     }),
     ready: () => ready,
@@ -235,6 +235,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   })
   const admin = await openAdmin({
     operations,
+    log,
     clock,
     host: settings.admin.host,
     port: settings.admin.port,

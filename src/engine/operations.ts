@@ -5,6 +5,7 @@ import type { CloudEvent } from '../event/event.ts'
 import { compileFilter } from '../filter/compile.ts'
 import type { Degraded, Operations, ParkedView, ResourceStatus } from '../observe/operations.ts'
 import type { Readings } from '../observe/instruments.ts'
+import type { Snapshot } from '../observe/snapshot.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Fault } from '../runtime/errors.ts'
 import type { Services } from '../services/services.ts'
@@ -19,6 +20,7 @@ export interface OperationsParts {
   readonly services: Services
   readonly custody: Custody
   readonly readings: () => Readings
+  readonly snapshot: () => Snapshot
   readonly ready: () => boolean
   readonly dataUrl: () => string
   readonly reload: () => Promise<{ readonly generation: number; readonly faults: readonly string[] }>
@@ -51,6 +53,7 @@ export function createOperations(parts: OperationsParts): Operations {
   return {
     ready: () => ({ ready: parts.ready(), degraded: degradedOf(parts) }),
     readings: parts.readings,
+    snapshot: parts.snapshot,
     plan: () => engine.plan(),
     resources: (kind) =>
       views()

@@ -1,6 +1,7 @@
 import type { Start } from '../contract/feed.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Fault } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
 import type { Secret } from '../runtime/secret.ts'
 import { CONTENT_TYPES, renderExposition } from './exposition.ts'
 import { openAdminServer, type AdminAnswer, type AdminCall, type AdminRoute } from './http-server.ts'
@@ -9,6 +10,7 @@ import type { Operations, ParkedReplay } from './operations.ts'
 export interface AdminParts {
   readonly operations: Operations
   readonly clock: Clock
+  readonly log: Log
   readonly host: string
   readonly port: number
   readonly token: Secret
@@ -46,9 +48,9 @@ function probes({ operations, clock, page }: AdminParts): AdminRoute[] {
       method: 'GET',
       path: '/metrics',
       access: 'open',
-      async handle(call) {
+      handle(call) {
         const format = call.accept.includes('application/openmetrics-text') ? 'openmetrics' : 'prometheus'
-        return { text: await renderExposition(operations.readings(), format, clock), contentType: CONTENT_TYPES[format] }
+        return { lines: renderExposition(operations.readings(), format, clock), contentType: CONTENT_TYPES[format] }
       },
     },
   ]
@@ -63,7 +65,7 @@ function reads(operations: Operations): AdminRoute[] {
   })
   return [
     get('/api/v1/plan', () => ({ json: operations.plan() })),
-    get('/api/v1/snapshot', () => ({ json: operations.readings().snapshot })),
+    get('/api/v1/snapshot', () => ({ json: operations.snapshot() })),
     get('/api/v1/resources', (c) => ({ json: { items: operations.resources(c.query.get('kind') ?? '') } })),
     get('/api/v1/resources/:kind/:namespace/:name', ({ params }) =>
       found(operations.resource(params['kind'] ?? '', params['namespace'] ?? '', params['name'] ?? '')),
@@ -132,12 +134,9 @@ function serviceKey(c: AdminCall): string {
 }
 
 function found(value: unknown): AdminAnswer {
-  return value === undefined
-    ? {
-        status: 404,
-        json: { code: 'admin.not-found', message: 'there is no such thing in the plan; "sluice get" lists what there is' },
-      }
-    : { json: value }
+  if (value === undefined)
+    throw new Fault('admin.not-found', 'there is no such thing in the plan; "sluice get" lists what there is')
+  return { json: value }
 }
 
 function fieldOf(body: unknown, name: string): unknown {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { timingSafeEqual } from 'node:crypto'
 import { Fault, messageOf } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
 import type { Secret } from '../runtime/secret.ts'
 
 /** Who may call a route: `open` everybody, `read` whoever reaches the port (with a token where it is not loopback), `write` the token's owner. */
@@ -23,7 +24,7 @@ export type AdminAnswer =
 
 export interface AdminRoute {
   readonly method: 'GET' | 'POST' | 'DELETE'
-  /** Segments; `:name` takes one, `*name` the rest. */
+  /** Segments; `:name` takes one that is not empty. */
   readonly path: string
   readonly access: Access
   handle(call: AdminCall): AdminAnswer | Promise<AdminAnswer>
@@ -38,6 +39,7 @@ export interface AdminServerParts {
   /** Host names it answers to beside the address it listens on; others are refused (DNS rebinding). */
   readonly hosts: readonly string[]
   readonly routes: readonly AdminRoute[]
+  readonly log: Log
 }
 
 const MOST_BODY_BYTES = 4 << 20
@@ -47,6 +49,8 @@ const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]', '::1']
 export async function openAdminServer(parts: AdminServerParts): Promise<{ readonly url: string; close(): Promise<void> }> {
   const server = createServer((request, response) => {
     answer(parts, request, response).catch((e: unknown) => {
+      if (!request.destroyed || request.complete)
+        parts.log.error('a call of the admin port failed', { path: request.url, error: messageOf(e) })
       if (!response.headersSent) sendJson(response, 500, { code: 'admin.failed', message: messageOf(e) })
       else response.destroy()
     })
@@ -73,20 +77,36 @@ function closeServer(server: Server): Promise<void> {
 }
 
 async function answer(parts: AdminServerParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://admin')
-  const found = find(parts.routes, request.method ?? 'GET', url.pathname)
-  if (found === undefined)
-    return sendJson(response, 404, { code: 'admin.not-found', message: `nothing is served at ${request.method} ${url.pathname}` })
+  const segments = segmentsOf(request.url ?? '/')
+  if (segments === undefined)
+    return sendJson(response, 400, { code: 'admin.refused', message: `"${request.url}" is no path this port can read` })
+  const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET')
+  const at = parts.routes.flatMap((route) => {
+    const params = match(route.path.split('/').slice(1), segments)
+    return params === undefined ? [] : [{ route, params }]
+  })
+  const found = at.find(({ route }) => route.method === method)
+  if (found === undefined) {
+    if (at.length === 0)
+      return sendJson(response, 404, { code: 'admin.not-found', message: `nothing is served at ${pathOf(request.url ?? '/')}` })
+    const allowed = [...new Set(at.map(({ route }) => route.method))].join(', ')
+    response.setHeader('allow', allowed)
+    return sendJson(response, 405, { code: 'admin.refused', message: `this path takes ${allowed}, not ${request.method}` })
+  }
   const refusal = found.route.access === 'open' ? null : refusalOf(parts, found.route.access, request)
-  if (refusal !== null) return sendJson(response, refusal.status, { code: 'admin.refused', message: refusal.message })
+  if (refusal !== null) {
+    if (refusal.status === 401) response.setHeader('www-authenticate', 'Bearer')
+    return sendJson(response, refusal.status, { code: 'admin.refused', message: refusal.message })
+  }
   const gone = new AbortController()
   response.once('close', () => gone.abort())
+  const body = await readJson(request)
+  if ('refusal' in body) return sendJson(response, body.status, { code: 'admin.refused', message: body.refusal })
   try {
-    const body = await readJson(request)
     const result = await found.route.handle({
       params: found.params,
-      query: url.searchParams,
-      body,
+      query: new URLSearchParams((request.url ?? '').split('?')[1] ?? ''),
+      body: body.value,
       accept: request.headers.accept ?? '',
       signal: gone.signal,
     })
@@ -94,43 +114,36 @@ async function answer(parts: AdminServerParts, request: IncomingMessage, respons
     else if ('text' in result) {
       response.writeHead(result.status ?? 200, { 'content-type': result.contentType })
       response.end(result.text)
-    } else await sendLines(response, result.lines, result.contentType)
+    } else await sendLines(response, result.lines, result.contentType, request.method === 'HEAD')
   } catch (e) {
-    if (e instanceof Fault) sendJson(response, e.retryable ? 503 : 400, { code: e.code, message: e.message })
-    else throw e
+    if (!(e instanceof Fault) || response.headersSent) throw e
+    const status = e.code === 'admin.not-found' ? 404 : e.retryable ? 503 : 400
+    sendJson(response, status, { code: e.code, message: e.message })
   }
 }
 
-function find(
-  routes: readonly AdminRoute[],
-  method: string,
-  path: string,
-): { route: AdminRoute; params: Record<string, string> } | undefined {
-  const segments = path.split('/').filter((s) => s !== '')
-  for (const route of routes) {
-    if (route.method !== method && !(method === 'HEAD' && route.method === 'GET')) continue
-    const params = match(
-      route.path.split('/').filter((s) => s !== ''),
-      segments,
-    )
-    if (params !== undefined) return { route, params }
+function pathOf(url: string): string {
+  return url.split('?')[0] ?? ''
+}
+
+/** The decoded parts of a path; undefined = an escape in it is none. */
+function segmentsOf(url: string): readonly string[] | undefined {
+  try {
+    return pathOf(url).split('/').slice(1).map(decodeURIComponent)
+  } catch {
+    return undefined
   }
-  return undefined
 }
 
 function match(pattern: readonly string[], segments: readonly string[]): Record<string, string> | undefined {
+  if (pattern.length !== segments.length) return undefined
   const params: Record<string, string> = {}
   for (const [i, part] of pattern.entries()) {
-    if (part.startsWith('*')) {
-      params[part.slice(1)] = segments.slice(i).map(decodeURIComponent).join('/')
-      return params
-    }
-    const segment = segments[i]
-    if (segment === undefined) return undefined
-    if (part.startsWith(':')) params[part.slice(1)] = decodeURIComponent(segment)
+    const segment = segments[i] ?? ''
+    if (part.startsWith(':') && segment !== '') params[part.slice(1)] = segment
     else if (part !== segment) return undefined
   }
-  return pattern.length === segments.length ? params : undefined
+  return params
 }
 
 function refusalOf(
@@ -160,24 +173,28 @@ function refusalOf(
 }
 
 function hasToken(token: Secret, header: string): boolean {
-  const given = Buffer.from(header.replace(/^Bearer\s+/i, ''))
+  const given = Buffer.from(/^Bearer +(.+)$/i.exec(header)?.[1] ?? '')
   const wanted = Buffer.from(token.reveal())
   return given.length === wanted.length && timingSafeEqual(given, wanted)
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+type Body = { readonly value: unknown } | { readonly status: number; readonly refusal: string }
+
+async function readJson(request: IncomingMessage): Promise<Body> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > MOST_BODY_BYTES) throw new Fault('admin.refused', `the body is over ${MOST_BODY_BYTES} bytes`)
-    chunks.push(chunk)
+    // What is too long is read to its end, so that the answer can be read; but it is not kept.
+    if (bytes <= MOST_BODY_BYTES) chunks.push(chunk)
   }
-  if (bytes === 0) return null
+  if (bytes > MOST_BODY_BYTES)
+    return { status: 413, refusal: `the body has ${bytes} bytes; at most ${MOST_BODY_BYTES} are taken` }
+  if (bytes === 0) return { value: null }
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown
+    return { value: JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown }
   } catch (e) {
-    throw new Fault('admin.refused', `the body is no JSON: ${messageOf(e)}`, e)
+    return { status: 400, refusal: `the body is no JSON: ${messageOf(e)}` }
   }
 }
 
@@ -186,8 +203,16 @@ function sendJson(response: ServerResponse, status: number, value: unknown): voi
   response.end(JSON.stringify(value) + '\n')
 }
 
-async function sendLines(response: ServerResponse, lines: AsyncIterable<string>, contentType: string): Promise<void> {
+/** As fast as the reader takes them and no faster; the source is told when the reader goes. */
+async function sendLines(
+  response: ServerResponse,
+  lines: AsyncIterable<string>,
+  contentType: string,
+  headOnly: boolean,
+): Promise<void> {
   response.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' })
+  if (headOnly) return void response.end()
+  response.flushHeaders()
   for await (const line of lines) {
     if (response.destroyed) return
     if (!response.write(line)) await new Promise<void>((resolve) => response.once('drain', resolve).once('close', resolve))

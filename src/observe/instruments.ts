@@ -1,6 +1,6 @@
 import type { Key } from '../contract/ids.ts'
-import type { Histogram } from './histogram.ts'
-import type { Recorder } from './recorder.ts'
+import type { Distribution } from './histogram.ts'
+import type { Recorded } from './recorder.ts'
 import type { RevisionNumbers, Snapshot, StreamNumbers, SubscriptionNumbers } from './snapshot.ts'
 
 export type Labels = Readonly<Record<string, string>>
@@ -8,13 +8,13 @@ export type Labels = Readonly<Record<string, string>>
 /** One line of values: a number, or a histogram's buckets. */
 export interface Row {
   readonly labels: Labels
-  readonly value: number | Histogram
+  readonly value: number | Distribution
 }
 
-/** What everything the instruments read from looks like at one instant. */
+/** Copies of everything the instruments read from, made in one step: what they show is one instant. */
 export interface Readings {
   readonly snapshot: Snapshot
-  readonly recorder: Recorder
+  readonly recorded: Recorded
   readonly process: {
     readonly cpuS: number
     readonly rssBytes: number
@@ -36,7 +36,7 @@ export interface Instrument {
   rows(r: Readings): Iterable<Row>
 }
 
-/** More label sets than this an instrument are folded into one row `overflow`. */
+/** What is over so many label sets of one instrument is added up in a row `overflow`. */
 export const MOST_LABEL_SETS = 2_000
 
 /** `trigger/default/orders` as labels, the kind's own word first. */
@@ -98,10 +98,10 @@ function revisionLabels(s: RevisionNumbers): Labels {
   return { namespace, service: name, revision: s.revision }
 }
 
-function fromMap<V>(
+function ofKeys<V>(
   about: Omit<Instrument, 'rows'>,
   entries: (r: Readings) => Iterable<readonly [Key, V]>,
-  read: (v: V) => Iterable<readonly [Labels, number | Histogram]>,
+  read: (v: V) => Iterable<readonly [Labels, number | Distribution]>,
 ): Instrument {
   return {
     ...about,
@@ -112,23 +112,23 @@ function fromMap<V>(
   }
 }
 
-function* byLabel(counts: ReadonlyMap<string, number>, label: string): Iterable<readonly [Labels, number]> {
+function* byLabel(counts: Iterable<readonly [string, number]>, label: string): Iterable<readonly [Labels, number]> {
   for (const [value, n] of counts) yield [{ [label]: value }, n]
 }
 
 export const INSTRUMENTS: readonly Instrument[] = [
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_ingress_received',
       type: 'counter',
-      help: 'Events received: accepted + refused.',
+      help: 'Events and refused requests: accepted + refused at every instant.',
       labels: NAMED,
       section: 'ingress',
     },
-    (r) => r.recorder.ingresses,
-    (n) => [[{}, n.accepted + [...n.refused.values()].reduce((a, b) => a + b, 0)]],
+    (r) => r.recorded.ingresses,
+    (n) => [[{}, n.received]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_ingress_accepted',
       type: 'counter',
@@ -136,21 +136,21 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'ingress',
     },
-    (r) => r.recorder.ingresses,
+    (r) => r.recorded.ingresses,
     (n) => [[{}, n.accepted]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_ingress_refused',
       type: 'counter',
-      help: 'Events and requests refused, by error code.',
+      help: 'Requests refused, by error code.',
       labels: [...NAMED, 'reason'],
       section: 'ingress',
     },
-    (r) => r.recorder.ingresses,
+    (r) => r.recorded.ingresses,
     (n) => byLabel(n.refused, 'reason'),
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_ingress_deduplicated',
       type: 'counter',
@@ -158,10 +158,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'ingress',
     },
-    (r) => r.recorder.ingresses,
+    (r) => r.recorded.ingresses,
     (n) => [[{}, n.deduplicated]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_ingress_seconds',
       type: 'histogram',
@@ -169,10 +169,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'ingress',
     },
-    (r) => r.recorder.ingresses,
+    (r) => r.recorded.ingresses,
     (n) => [[{}, n.seconds]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_stream_appended_events',
       type: 'counter',
@@ -180,15 +180,15 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'streams',
     },
-    (r) => r.recorder.appended,
+    (r) => r.recorded.appended,
     (n) => [[{}, n.events]],
   ),
-  fromMap(
+  ofKeys(
     { name: 'sluice_stream_appended_bytes', type: 'counter', help: 'Bytes appended.', labels: NAMED, section: 'streams' },
-    (r) => r.recorder.appended,
+    (r) => r.recorded.appended,
     (n) => [[{}, n.bytes]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_stream_append_seconds',
       type: 'histogram',
@@ -196,7 +196,7 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'streams',
     },
-    (r) => r.recorder.appended,
+    (r) => r.recorded.appended,
     (n) => [[{}, n.seconds]],
   ),
   ofStreams('sluice_stream_stored_events', 'Events in the stream, settled history included.', (s) => s.events),
@@ -208,7 +208,7 @@ export const INSTRUMENTS: readonly Instrument[] = [
     'Deliveries taken up again after a wait in the store or a restart.',
     (s) => s.restored,
   ),
-  ofSubscriptions('sluice_subscription_offered', 'counter', 'Events looked at, matched or not.', (s) => s.offered),
+  ofSubscriptions('sluice_subscription_offered', 'counter', 'Events that went past it, matched or not.', (s) => s.offered),
   ofSubscriptions('sluice_subscription_replayed', 'counter', 'Events offered again by a replay.', (s) => s.replayed),
   ofSubscriptions('sluice_subscription_filtered', 'counter', 'Events the filter did not match.', (s) => s.filtered),
   ofSubscriptions('sluice_subscription_delivered', 'counter', 'Deliveries that ended with success.', (s) => s.delivered),
@@ -233,7 +233,7 @@ export const INSTRUMENTS: readonly Instrument[] = [
   ofSubscriptions('sluice_subscription_held', 'gauge', '1 while it reads nothing (paused, unresolved, parked full).', (s) =>
     s.paused || s.held !== '' ? 1 : 0,
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_subscription_filter_failures',
       type: 'counter',
@@ -241,10 +241,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'subscriptions',
     },
-    (r) => r.recorder.filterFailures,
+    (r) => r.recorded.filterFailures,
     (n) => [[{}, n]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_subscription_undecodable',
       type: 'counter',
@@ -252,10 +252,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'subscriptions',
     },
-    (r) => r.recorder.undecodable,
+    (r) => r.recorded.undecodable,
     (n) => [[{}, n]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_subscription_replies',
       type: 'counter',
@@ -263,10 +263,21 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'subscriptions',
     },
-    (r) => r.recorder.replies,
+    (r) => r.recorded.replies,
     (n) => [[{}, n]],
   ),
-  fromMap(
+  ofKeys(
+    {
+      name: 'sluice_subscription_loops',
+      type: 'counter',
+      help: 'Events that went round in circles and were not passed on any more.',
+      labels: NAMED,
+      section: 'subscriptions',
+    },
+    (r) => r.recorded.loops,
+    (n) => [[{}, n]],
+  ),
+  ofKeys(
     {
       name: 'sluice_end_to_end_seconds',
       type: 'histogram',
@@ -274,10 +285,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'subscriptions',
     },
-    (r) => r.recorder.endToEnd,
+    (r) => r.recorded.endToEnd,
     (n) => [[{}, n]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_attempts',
       type: 'counter',
@@ -285,10 +296,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: [...NAMED, 'outcome'],
       section: 'attempts',
     },
-    (r) => r.recorder.attempts,
-    (n) => byLabel(n.outcomes, 'outcome'),
+    (r) => r.recorded.attempts,
+    (n) => byLabel(Object.entries(n.outcomes), 'outcome'),
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_attempt_wait_seconds',
       type: 'histogram',
@@ -296,12 +307,12 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'attempts',
     },
-    (r) => r.recorder.attempts,
+    (r) => r.recorded.attempts,
     (n) => [[{}, n.wait]],
   ),
-  fromMap(
+  ofKeys(
     { name: 'sluice_attempt_seconds', type: 'histogram', help: 'From credit to outcome.', labels: NAMED, section: 'attempts' },
-    (r) => r.recorder.attempts,
+    (r) => r.recorded.attempts,
     (n) => [[{}, n.seconds]],
   ),
   ofRevisions('sluice_revision_in_flight', 'gauge', 'Attempts and proxied requests that hold a credit.', (s) => s.gate.inFlight),
@@ -354,7 +365,7 @@ export const INSTRUMENTS: readonly Instrument[] = [
       }
     },
   },
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_requests',
       type: 'counter',
@@ -362,10 +373,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: [...NAMED, 'code'],
       section: 'services',
     },
-    (r) => r.recorder.proxied,
+    (r) => r.recorded.proxied,
     (n) => byLabel(n.statuses, 'code'),
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_request_wait_seconds',
       type: 'histogram',
@@ -373,10 +384,10 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'services',
     },
-    (r) => r.recorder.proxied,
+    (r) => r.recorded.proxied,
     (n) => [[{}, n.wait]],
   ),
-  fromMap(
+  ofKeys(
     {
       name: 'sluice_request_seconds',
       type: 'histogram',
@@ -384,22 +395,20 @@ export const INSTRUMENTS: readonly Instrument[] = [
       labels: NAMED,
       section: 'services',
     },
-    (r) => r.recorder.proxied,
+    (r) => r.recorded.proxied,
     (n) => [[{}, n.seconds]],
   ),
-  {
-    name: 'sluice_pod_changes',
-    type: 'counter',
-    help: 'Pods entering a phase.',
-    labels: [...NAMED, 'phase'],
-    section: 'services',
-    *rows(r) {
-      for (const [key, n] of r.recorder.podChanges) {
-        const [service = '', phase = ''] = key.split(' ')
-        yield { labels: { ...keyLabels(service), phase }, value: n }
-      }
+  ofKeys(
+    {
+      name: 'sluice_pod_changes',
+      type: 'counter',
+      help: 'Pods entering a phase.',
+      labels: [...NAMED, 'phase'],
+      section: 'services',
     },
-  },
+    (r) => r.recorded.podChanges,
+    (n) => byLabel(n, 'phase'),
+  ),
   ofProcess('process_cpu_seconds', 'counter', 'CPU time used, user and system.', (p) => p.cpuS),
   ofProcess('process_resident_memory_bytes', 'gauge', 'Resident memory.', (p) => p.rssBytes),
   ofProcess('sluice_uptime_seconds', 'gauge', 'Since the process began.', (p) => p.uptimeS),

@@ -1,6 +1,7 @@
 import type { Start } from '../contract/feed.ts'
 import type { Key } from '../contract/ids.ts'
 import type { Readings } from './instruments.ts'
+import type { Snapshot } from './snapshot.ts'
 
 /** A resource the way Knative shows one, with what only this gateway knows under `sluice`. */
 export interface ResourceStatus {
@@ -65,7 +66,9 @@ export interface ParkedReplay {
 /** Everything a person or tool can ask of a running gateway. Faults say what is wrong with the call. */
 export interface Operations {
   ready(): { readonly ready: boolean; readonly degraded: readonly Degraded[] }
+  /** All numbers of one instant, for `/metrics`. */
   readings(): Readings
+  snapshot(): Snapshot
   /** The plan in force, secrets hidden. */
   plan(): unknown
   resources(kind: string): readonly ResourceStatus[]

@@ -1,138 +1,220 @@
 import type { Key } from '../contract/ids.ts'
 import type { Names } from '../contract/names.ts'
 import { SILENT, type Observer } from '../contract/observer.ts'
-import { createHistogram, type Histogram } from './histogram.ts'
+import type { Outcome } from '../contract/outcome.ts'
+import { type Distribution, Histogram } from './histogram.ts'
 
-/** What the recorder counts for one ingress (an address events are sent to). */
-export interface IngressNumbers {
-  received: number
-  accepted: number
-  deduplicated: number
-  readonly refused: Map<string, number>
-  readonly seconds: Histogram
+/** What the recorder counted for one ingress (an address events are sent to). */
+export interface IngressCounts {
+  readonly received: number
+  readonly accepted: number
+  readonly deduplicated: number
+  /** Requests by error code. */
+  readonly refused: readonly (readonly [code: string, requests: number])[]
+  readonly seconds: Distribution
 }
 
-/** Counts that only the hooks see; everything that parts count themselves is read from the snapshot instead. */
+export interface AppendCounts {
+  readonly events: number
+  readonly bytes: number
+  readonly seconds: Distribution
+}
+
+export interface AttemptCounts {
+  readonly outcomes: Readonly<Record<Outcome['kind'], number>>
+  readonly wait: Distribution
+  readonly seconds: Distribution
+}
+
+export interface RequestCounts {
+  /** By class: `2xx`, …; `0xx` = the connection was cut within the answer. */
+  readonly statuses: readonly (readonly [string, number])[]
+  readonly wait: Distribution
+  readonly seconds: Distribution
+}
+
+type ByKey<T> = readonly (readonly [Key, T])[]
+
+/** A copy of all that was counted up to one instant. */
+export interface Recorded {
+  readonly ingresses: ByKey<IngressCounts>
+  readonly appended: ByKey<AppendCounts>
+  /** By target. */
+  readonly attempts: ByKey<AttemptCounts>
+  /** From receipt to delivered, by stream or source; by subscription with `detail`. */
+  readonly endToEnd: ByKey<Distribution>
+  readonly filterFailures: ByKey<number>
+  readonly undecodable: ByKey<number>
+  /** Events that went round in circles. */
+  readonly loops: ByKey<number>
+  readonly replies: ByKey<number>
+  /** By Service. */
+  readonly proxied: ByKey<RequestCounts>
+  /** By Service, then by phase. */
+  readonly podChanges: ByKey<readonly (readonly [phase: string, pods: number])[]>
+}
+
+/** Counts what only the hooks see; all that parts count themselves is read from the snapshot instead. */
 export interface Recorder {
   readonly observer: Observer
-  readonly ingresses: ReadonlyMap<Key, IngressNumbers>
-  readonly appended: ReadonlyMap<Key, { events: number; bytes: number; readonly seconds: Histogram }>
-  /** Attempts by target and outcome, and their times. */
-  readonly attempts: ReadonlyMap<
-    Key,
-    { readonly outcomes: Map<string, number>; readonly wait: Histogram; readonly seconds: Histogram }
-  >
-  /** From receipt to the end, by origin; by subscription with `detail`. */
-  readonly endToEnd: ReadonlyMap<Key, Histogram>
-  /** Counts and sums per subscription. */
-  readonly filterFailures: ReadonlyMap<Key, number>
-  readonly undecodable: ReadonlyMap<Key, number>
-  readonly replies: ReadonlyMap<Key, number>
-  readonly proxied: ReadonlyMap<
-    Key,
-    { readonly statuses: Map<string, number>; readonly wait: Histogram; readonly seconds: Histogram }
-  >
-  readonly podChanges: ReadonlyMap<string, number>
+  copy(): Recorded
 }
 
 export interface RecorderParts {
   readonly names: Names
-  /** The stream or source a subscription reads from, and the target it sends to. */
+  /** Key of the stream or source a subscription reads from. Asked once a subscription. */
   readonly originOf: (sub: number) => Key
-  readonly targetOf: (sub: number) => Key
   readonly wall: () => number
-  /** Histograms by subscription instead of by origin. */
+  /** Times to the end by subscription instead of by origin. */
   readonly detail: boolean
 }
 
-export function createRecorder(parts: RecorderParts): Recorder {
-  const { names } = parts
-  const ingresses = new Map<Key, IngressNumbers>()
-  const appended = new Map<Key, { events: number; bytes: number; readonly seconds: Histogram }>()
-  const attempts = new Map<Key, { outcomes: Map<string, number>; wait: Histogram; seconds: Histogram }>()
-  const endToEnd = new Map<Key, Histogram>()
-  const filterFailures = new Map<Key, number>()
-  const undecodable = new Map<Key, number>()
-  const replies = new Map<Key, number>()
-  const proxied = new Map<Key, { statuses: Map<string, number>; wait: Histogram; seconds: Histogram }>()
-  const podChanges = new Map<string, number>()
+/** Stands for the address of a request that had none. */
+const NO_ADDRESS = '(unknown address)'
 
-  const ingress = (id: number): IngressNumbers =>
-    made(ingresses, names.ingress(id), () => ({
-      received: 0,
-      accepted: 0,
-      deduplicated: 0,
-      refused: new Map(),
-      seconds: createHistogram(),
-    }))
-  // Looked up by id on the hot path: an array is several times cheaper than a map of strings.
-  const byTarget: { outcomes: Map<string, number>; wait: Histogram; seconds: Histogram }[] = []
-  const byOrigin: Histogram[] = []
+export function createRecorder({ names, originOf, wall, detail }: RecorderParts): Recorder {
+  const subKey = (id: number): Key => names.sub(id)
+  const streamKey = (id: number): Key => names.stream(id)
+  const targetKey = (id: number): Key => names.target(id)
+  const serviceKey = (id: number): Key => names.service(id)
+  const ingresses = new Rows(
+    (id) => names.ingress(id) || NO_ADDRESS,
+    () => ({ received: 0, accepted: 0, deduplicated: 0, refused: new Tally(), seconds: new Histogram() }),
+  )
+  const appended = new Rows(streamKey, () => ({ events: 0, bytes: 0, seconds: new Histogram() }))
+  const attempts = new Rows(targetKey, () => ({
+    outcomes: { accepted: 0, retryable: 0, rejected: 0, pending: 0 },
+    wait: new Histogram(),
+    seconds: new Histogram(),
+  }))
+  const endToEnd = new Rows(detail ? subKey : originOf, () => new Histogram())
+  const filterFailures = new Rows(subKey, () => ({ n: 0 }))
+  const undecodable = new Rows(subKey, () => ({ n: 0 }))
+  const loops = new Rows(subKey, () => ({ n: 0 }))
+  const replies = new Rows(subKey, () => ({ n: 0 }))
+  const proxied = new Rows(serviceKey, () => ({ statuses: new Tally(), wait: new Histogram(), seconds: new Histogram() }))
+  const podChanges = new Rows(serviceKey, () => new Tally())
 
   const observer: Observer = {
     ...SILENT,
     received(at) {
-      ingress(at).received++
+      ingresses.of(at).received++
     },
     accepted(at, events, ms) {
-      const numbers = ingress(at)
-      numbers.accepted += events
-      numbers.seconds.add(ms)
+      const row = ingresses.of(at)
+      row.accepted += events
+      row.seconds.add(ms)
     },
     refused(at, code) {
-      count(ingress(at).refused, code)
+      const row = ingresses.of(at)
+      row.received++
+      row.refused.add(code)
     },
     deduplicated(at) {
-      ingress(at).deduplicated++
+      const row = ingresses.of(at)
+      row.received++
+      row.deduplicated++
     },
     appended(stream, events, bytes, ms) {
-      const numbers = made(appended, names.stream(stream), () => ({ events: 0, bytes: 0, seconds: createHistogram() }))
-      numbers.events += events
-      numbers.bytes += bytes
-      numbers.seconds.add(ms)
+      const row = appended.of(stream)
+      row.events += events
+      row.bytes += bytes
+      row.seconds.add(ms)
     },
     filterFailed(sub) {
-      count(filterFailures, names.sub(sub))
+      filterFailures.of(sub).n++
     },
-    attempted(d, _attempt, _pod, outcome, waitMs, ms) {
-      const numbers = (byTarget[d.sub] ??= made(attempts, parts.targetOf(d.sub), () => ({
-        outcomes: new Map(),
-        wait: createHistogram(),
-        seconds: createHistogram(),
-      })))
-      count(numbers.outcomes, outcome.kind)
-      numbers.wait.add(waitMs)
-      numbers.seconds.add(ms)
+    attempted(_d, _attempt, _pod, outcome, waitMs, ms, target) {
+      // Nothing was sent: the machine does not count it as an attempt either.
+      if (outcome.kind === 'retryable' && outcome.unattempted === true) return
+      const row = attempts.of(target)
+      row.outcomes[outcome.kind]++
+      row.wait.add(waitMs)
+      row.seconds.add(ms)
+    },
+    looped(d) {
+      loops.of(d.sub).n++
     },
     replied(d) {
-      count(replies, names.sub(d.sub))
+      replies.of(d.sub).n++
     },
     settled(d, how) {
       if (how !== 'delivered') return
-      const histogram = (byOrigin[d.sub] ??= made(endToEnd, parts.detail ? names.sub(d.sub) : parts.originOf(d.sub), () =>
-        createHistogram(),
-      ))
-      const receivedMs = d.event.envelope.receivedMs
-      if (receivedMs > 0) histogram.add(Math.max(0, parts.wall() - receivedMs))
+      const { receivedMs } = d.event.envelope
+      if (receivedMs > 0) endToEnd.of(d.sub).add(Math.max(0, wall() - receivedMs))
     },
     undecodable(sub) {
-      count(undecodable, names.sub(sub))
+      undecodable.of(sub).n++
     },
     proxied(service, _pod, status, waitMs, ms) {
-      const numbers = made(proxied, names.service(service), () => ({
-        statuses: new Map(),
-        wait: createHistogram(),
-        seconds: createHistogram(),
-      }))
-      count(numbers.statuses, `${Math.floor(status / 100)}xx`)
-      numbers.wait.add(waitMs)
-      numbers.seconds.add(ms)
+      const row = proxied.of(service)
+      row.statuses.add(`${Math.floor(status / 100)}xx`)
+      row.wait.add(waitMs)
+      row.seconds.add(ms)
     },
     pod(service, _pod, phase) {
-      count(podChanges, `${names.service(service)} ${phase}`)
+      podChanges.of(service).add(phase)
     },
   }
-  return { observer, ingresses, appended, attempts, endToEnd, filterFailures, undecodable, replies, proxied, podChanges }
+  const n = (row: { readonly n: number }): number => row.n
+  return {
+    observer,
+    copy: () => ({
+      ingresses: ingresses.copy((r) => ({ ...r, refused: r.refused.copy(), seconds: r.seconds.copy() })),
+      appended: appended.copy((r) => ({ ...r, seconds: r.seconds.copy() })),
+      attempts: attempts.copy((r) => ({ outcomes: { ...r.outcomes }, wait: r.wait.copy(), seconds: r.seconds.copy() })),
+      endToEnd: endToEnd.copy((r) => r.copy()),
+      filterFailures: filterFailures.copy(n),
+      undecodable: undecodable.copy(n),
+      loops: loops.copy(n),
+      replies: replies.copy(n),
+      proxied: proxied.copy((r) => ({ statuses: r.statuses.copy(), wait: r.wait.copy(), seconds: r.seconds.copy() })),
+      podChanges: podChanges.copy((r) => r.copy()),
+    }),
+  }
+}
+
+/** Counts by a key of text, looked up by the small integer that stands for it: an array is several times cheaper than a map. */
+class Rows<T> {
+  readonly #byId: T[] = []
+  readonly #byKey = new Map<Key, T>()
+  readonly #keyOf: (id: number) => Key
+  readonly #make: () => T
+
+  constructor(keyOf: (id: number) => Key, make: () => T) {
+    this.#keyOf = keyOf
+    this.#make = make
+  }
+
+  of(id: number): T {
+    // -1 stands for "none"; as an index it would turn the array into a dictionary.
+    const known = id < 0 ? undefined : this.#byId[id]
+    return known ?? this.#first(id)
+  }
+
+  #first(id: number): T {
+    const key = this.#keyOf(id)
+    let row = this.#byKey.get(key)
+    if (row === undefined) this.#byKey.set(key, (row = this.#make()))
+    if (id >= 0) this.#byId[id] = row
+    return row
+  }
+
+  copy<C>(one: (row: T) => C): (readonly [Key, C])[] {
+    return [...this.#byKey].map(([key, row]) => [key, one(row)] as const)
+  }
+}
+
+class Tally {
+  readonly #counts = new Map<string, number>()
+
+  add(what: string): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1)
+  }
+
+  copy(): (readonly [string, number])[] {
+    return [...this.#counts]
+  }
 }
 
 /** Every hook calls each observer in turn; combined once, at start. */
@@ -145,24 +227,20 @@ export function combineObservers(observers: readonly Observer[]): Observer {
     // An observer that leaves a hook silent costs nothing there.
     const called = observers.filter((o) => o[hook] !== SILENT[hook])
     combined[hook] =
-      called.length === 1
-        ? called[0]?.[hook]
-        : (...args: never[]) => {
-            for (const o of called) (o[hook] as (...a: never[]) => void)(...args)
-          }
+      called.length === 0
+        ? SILENT[hook]
+        : called.map((o): Hook => (o as unknown as Record<string, Hook>)[hook] ?? nothing).reduce(both)
   }
   return combined as unknown as Observer
 }
 
-function made<V>(map: Map<string, V>, key: string, make: () => V): V {
-  let value = map.get(key)
-  if (value === undefined) {
-    value = make()
-    map.set(key, value)
-  }
-  return value
-}
+type Hook = (...args: unknown[]) => void
+const nothing: Hook = () => {}
 
-function count(map: Map<string, number>, key: string): void {
-  map.set(key, (map.get(key) ?? 0) + 1)
+/** Spelled out, because rest arguments are an array an event. No hook has more than seven. */
+function both(first: Hook, second: Hook): Hook {
+  return (a, b, c, d, e, f, g) => {
+    first(a, b, c, d, e, f, g)
+    second(a, b, c, d, e, f, g)
+  }
 }

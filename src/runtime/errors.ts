@@ -26,6 +26,8 @@ export const ERRORS = {
   'config.invalid': { retryable: false, about: 'Manifests are not valid; every fault is listed with its line.' },
   'config.usage': { retryable: false, about: 'The command line is not valid.' },
   'admin.unreachable': { retryable: true, about: 'No gateway answers at the admin address.' },
+  'admin.not-found': { retryable: false, about: 'The gateway has nothing of that name.' },
+  'admin.failed': { retryable: true, about: 'The gateway failed at a call; its log says why.' },
   'admin.refused': { retryable: false, about: 'The gateway refused the call; the message says why.' },
 } as const satisfies Readonly<Record<string, { readonly retryable: boolean; readonly about: string }>>
 
