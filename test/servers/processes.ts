@@ -10,7 +10,7 @@ exec 3<&0
 "$@" </dev/null >>"$LOG_FILE" 2>&1 3<&- &
 server=$!
 echo $server
-(read -r _ <&3; kill -9 $server; [ -n "$REMOVE_AFTER" ] && sleep 0.2 && rm -rf "$REMOVE_AFTER") >/dev/null 2>&1 &
+(read -r _ <&3; trap '' TERM; kill -9 $server; [ -n "$REMOVE_AFTER" ] && sleep 0.2 && rm -rf "$REMOVE_AFTER") >/dev/null 2>&1 &
 watchdog=$!
 wait $server
 status=$?

@@ -184,7 +184,7 @@ export class BrokerReader {
     if (end >= 0) p.end = end
     // The question was put before the partition was rewound or given back: the answer is not for us any more.
     if (p.asked !== p.fetchOffset || p.held || records.length === 0) return
-    const cursor = new RecordCursor(records, p.fetchOffset, aborted)
+    const cursor = new RecordCursor(ofItsOwn(records), p.fetchOffset, aborted)
     if (cursor.end === p.fetchOffset) return
     this.#events += cursor.count
     p.received(cursor)
@@ -206,4 +206,18 @@ export class BrokerReader {
     if (ms > 0) this.#timer = this.#o.clock.after(ms, () => this.#turn())
     else this.#turn()
   }
+}
+
+/** What else may be in the memory of an answer before a partition's part of it gets memory of its own. */
+const SHARED_BYTES = 4_096
+
+/**
+ * The records of one partition apart from those of its neighbours: a lane that stands for minutes must not hold the
+ * megabytes that came along with it. Copying 64 KB costs less than 0.1 µs a record.
+ */
+function ofItsOwn(records: Buffer): Buffer {
+  if (records.buffer.byteLength <= 2 * records.length + SHARED_BYTES) return records
+  const own = Buffer.allocUnsafeSlow(records.length)
+  records.copy(own)
+  return own
 }
