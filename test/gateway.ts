@@ -13,6 +13,11 @@ export interface RunningGateway {
   readonly admin: string
   readonly data: string
   readonly log: readonly string[]
+  /** The file with its resources. */
+  readonly file: string
+  /** Exit code once it has ended, null after a signal. */
+  readonly gone: Promise<number | null>
+  signal(name: NodeJS.Signals): void
   /** Asks the admin API. */
   api<T>(path: string, body?: unknown): Promise<T>
   metrics(): Promise<string>
@@ -29,6 +34,8 @@ export interface GatewayOptions {
   readonly args?: readonly string[]
   readonly listen?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Another Node than that of the tests. */
+  readonly node?: string
 }
 
 const open = new Set<ChildProcess>()
@@ -69,7 +76,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const data = options.data ?? join(folder, 'data')
   const file = writeManifests(folder, options.manifests)
   const child = spawn(
-    process.execPath,
+    options.node ?? process.execPath,
     [
       join(root, 'bin', 'sluice.js'),
       ...['run', '-f', file, '--listen', options.listen ?? '127.0.0.1:0', '--admin', '127.0.0.1:0', '--data', data],
@@ -101,6 +108,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     admin: ready.admin,
     data,
     log,
+    file,
+    gone,
+    signal: (name) => void child.kill(name),
     async api<T>(path: string, body?: unknown): Promise<T> {
       const response = await fetch(ready.admin + path, {
         headers: { authorization: `Bearer ${await token()}`, 'content-type': 'application/json' },

@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import { afterEach, describe, expect, test } from 'vitest'
+import { broker, startGateway, temporaryFolder, trigger, type RunningGateway } from '../gateway.ts'
+import { duplicates, kafkaSource, missing, produceSteadily, seenBetween } from '../kafka-flow.ts'
+import { kafkaTestClient } from '../servers/kafka-clients.ts'
+import { sharedKafka } from '../servers/provided.ts'
+import { startSink, type Sink } from '../sink.ts'
+import { until } from '../until.ts'
+
+/** A few kills in every run, many under `npm run test:soak`. */
+const ROUNDS = process.env['SOAK'] === undefined ? 2 : 20
+/** Most attempts under way at once. */
+const IN_FLIGHT = 16
+/** Positions are committed every second; so long it may take until what was settled is durable, on a busy machine too. */
+const COMMITTED_MS = 1_500
+/** So long events have flowed when the gateway is killed: longer than what may come again. */
+const FLOW_MS = 3_000
+
+const closing: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close()
+})
+async function run(options: Parameters<typeof startGateway>[0]): Promise<RunningGateway> {
+  const g = await startGateway(options)
+  closing.push(() => g.kill())
+  return g
+}
+async function slowSink(): Promise<Sink> {
+  const sink = await startSink((_seen, response) => setTimeout(() => response.writeHead(200).end(), 10))
+  closing.push(() => sink.close())
+  return sink
+}
+
+const kafka = sharedKafka()
+const LIMIT = { 'sluice.dev/max-concurrency': String(IN_FLIGHT) }
+
+describe.skipIf(kafka.skip)(`SIGKILL of the gateway in full flow from Kafka${kafka.note}`, () => {
+  const rounds = Array.from({ length: ROUNDS }, (_, i) => i + 1)
+
+  test.each(rounds)('round %i: all arrive at a sink and behind a broker, duplicates stay within the bound', async () => {
+    const client = kafkaTestClient(kafka.bootstrap)
+    closing.push(() => client.close())
+    const topic = await client.createTopic('lossless', 4)
+    const direct = await slowSink()
+    const behind = await slowSink()
+    const at = (group: string): { bootstrap: string; topic: string; group: string } => ({
+      bootstrap: kafka.bootstrap,
+      topic,
+      group: `${group}-${randomUUID()}`,
+    })
+    const manifests = [
+      kafkaSource('direct', { ...at('direct'), sink: { uri: direct.url }, annotations: LIMIT }),
+      kafkaSource('through', {
+        ...at('through'),
+        sink: { ref: { apiVersion: 'eventing.knative.dev/v1', kind: 'Broker', name: 'default' } },
+      }),
+      broker(),
+      trigger('all', behind.url, { annotations: LIMIT }),
+    ]
+    const data = temporaryFolder()
+    const first = await run({ manifests, data })
+    const flow = produceSteadily(client, topic)
+    const began = await until('events flow both ways', () => direct.seen[0]?.atMs !== undefined && behind.seen[0]?.atMs)
+    await until('the flow is full', () => performance.now() - began > FLOW_MS)
+    await first.kill()
+    const killedMs = performance.now()
+    const second = await run({ manifests, data })
+    // What the broker had stored comes at once, the rest when the dead member has been taken out of its group.
+    const flows = (s: Sink): boolean => seenBetween(s, killedMs + 3_000, Infinity) > 100
+    await until('events flow again', () => flows(direct) && flows(behind))
+    await flow.stop()
+    await until('every event has arrived', () => [direct, behind].every((s) => missing(flow.sent, s).length === 0))
+    expect(flow.sent.size).toBeGreaterThan(500)
+    const lately = (s: Sink): number => seenBetween(s, killedMs - COMMITTED_MS, killedMs)
+    expect(duplicates(direct)).toBeLessThanOrEqual(IN_FLIGHT + lately(direct))
+    // The source may append again what it had not committed; the trigger, which is as fast, what it had not recorded.
+    expect(duplicates(behind)).toBeLessThanOrEqual(IN_FLIGHT + 2 * lately(behind))
+    for (const sink of [direct, behind]) expect(sink.mostInFlight()).toBeLessThanOrEqual(IN_FLIGHT)
+    expect(await second.stop()).toBe(0)
+  })
+})
