@@ -60,7 +60,7 @@ describe.skipIf(kafka.skip)(`SIGKILL of the gateway in full flow from Kafka${kaf
     const data = temporaryFolder()
     const first = await run({ manifests, data })
     const flow = produceSteadily(client, topic)
-    const began = await until('events flow both ways', () => direct.seen[0]?.atMs !== undefined && behind.seen[0]?.atMs)
+    const began = await until('events flow both ways', () => (direct.seen.length > 0 ? behind.seen[0]?.atMs : 0))
     await until('the flow is full', () => performance.now() - began > FLOW_MS)
     await first.kill()
     const killedMs = performance.now()

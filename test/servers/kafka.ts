@@ -16,6 +16,8 @@ export interface KafkaOptions {
   readonly version?: KafkaVersion
   /** Lines that stand after all others in server.properties. */
   readonly properties?: Readonly<Record<string, string>>
+  /** Where the first broker listens; a free port unless said. */
+  readonly port?: number
 }
 
 /** A Kafka of the test's own. Users of the secured listeners: alice/wonder-land, for PLAIN and SCRAM. */
@@ -53,6 +55,7 @@ export async function startKafka(o: KafkaOptions = {}): Promise<KafkaServer> {
   const archive = await classArchive(version, lib)
   const certs = o.security === true ? await certificates() : null
   const ports = await freePorts(count * 5)
+  if (o.port !== undefined) ports[0] = o.port
   const root = await mkdtemp(join(tmpdir(), 'kafka-'))
   const at = (kind: number): string => Array.from({ length: count }, (_, i) => `127.0.0.1:${ports[i * 5 + kind]}`).join(',')
   const brokers: Broker[] = []
