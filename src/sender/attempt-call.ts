@@ -1,12 +1,14 @@
 import type { Outcome } from '../contract/outcome.ts'
 import type { Attempt, Credit, Origin } from '../contract/target.ts'
-import { encodeStructured } from '../event/json.ts'
+import { encodeBatch, encodeStructured } from '../event/json.ts'
+import { isJsonType } from '../event/media.ts'
 import { assert } from '../runtime/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Deadline, type Deadlines } from './deadlines.ts'
 import type { AnswerHead, Exchange, Lane, Line } from './exchange.ts'
 import {
   accepted,
+  acceptedBatch,
   acceptedWithReply,
   ERROR_BODY_BYTES,
   kindOf,
@@ -14,6 +16,7 @@ import {
   refused,
   REPLY_BYTES,
   unanswered,
+  viewOf,
 } from './outcome.ts'
 import { unfitHeader, type RequestHeads } from './request-head.ts'
 
@@ -74,6 +77,8 @@ export class AttemptCall implements Exchange {
   private retryAfterText = ''
   /** The head of a reply that may be an event; null = the body is not wanted as one. */
   private replyHead: string[] | null = null
+  /** The body may say which events of a batch failed. */
+  private wantsFailed = false
   private kept: Uint8Array[] = []
   private keptBytes = 0
   private seenBytes = 0
@@ -104,7 +109,7 @@ export class AttemptCall implements Exchange {
     const unfit = a.headers.length > 0 || host !== '' ? unfitHeader(a.headers, host) : ''
     if (unfit !== '') return this.parts.clock.soon(() => this.failed(unfit))
     this.path = path
-    this.body = a.structured ? encodeStructured(a.event) : a.event.data
+    this.body = a.batch !== undefined ? encodeBatch(a.batch) : a.structured ? encodeStructured(a.event) : a.event.data
     this.text = this.parts.heads.ofAttempt(c.origin, path, host, a)
     this.starting = true
     c.onGone(this.onGone)
@@ -127,12 +132,14 @@ export class AttemptCall implements Exchange {
     this.status = head.status
     if (head.status < 200 || head.status > 299) this.retryAfterText = head.retryAfter()
     else if (head.claimsEvent && mayCarryReply(head.status) && this.attempt?.wantsReply === true) this.replyHead = head.list()
+    else if (this.attempt?.batch !== undefined) this.wantsFailed = isJsonType(viewOf(head.list()).get('content-type'))
   }
 
   data(bytes: Uint8Array, from: number, to: number): void {
     this.seenBytes += to - from
-    const wanted = this.replyHead !== null ? REPLY_BYTES : kindOf(this.status) === 'accepted' ? 0 : ERROR_BODY_BYTES
-    if (this.replyHead !== null && this.seenBytes > wanted) {
+    const whole = this.replyHead !== null || this.wantsFailed
+    const wanted = whole ? REPLY_BYTES : kindOf(this.status) === 'accepted' ? 0 : ERROR_BODY_BYTES
+    if (whole && this.seenBytes > wanted) {
       this.kept = []
       this.keptBytes = 0
     } else if (this.keptBytes < wanted) {
@@ -157,6 +164,9 @@ export class AttemptCall implements Exchange {
   private outcome(): Outcome {
     if (kindOf(this.status) !== 'accepted') {
       return refused(this.status, this.retryAfterText, this.keptBody(), this.parts.clock.wall())
+    }
+    if (this.wantsFailed && this.attempt?.batch !== undefined) {
+      return acceptedBatch(this.status, this.seenBytes > REPLY_BYTES ? null : this.keptBody(), this.attempt.batch)
     }
     if (this.replyHead === null) return accepted(this.status)
     return acceptedWithReply(
@@ -221,6 +231,7 @@ export class AttemptCall implements Exchange {
     this.status = 0
     this.retryAfterText = ''
     this.replyHead = null
+    this.wantsFailed = false
     this.seenBytes = 0
     this.keptBytes = 0
     if (this.kept.length > 0) this.kept = []

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Accepted, Outcome, Rejected, Retryable } from '../contract/outcome.ts'
+import type { CloudEvent } from '../event/event.ts'
 import { decodeHttp, type HeaderView } from '../event/http.ts'
 import { retryAfterMs } from './retry-after.ts'
 
@@ -44,6 +45,35 @@ export function acceptedWithReply(status: number, headers: readonly string[], bo
     return { kind: 'accepted', status, badReply: `the reply is a batch of ${decoded.events.length} events, a reply is one event` }
   }
   return { kind: 'accepted', status, reply }
+}
+
+/**
+ * The outcome of a 2xx with a JSON body to a batch: `{"failed":[{"source","id","retryable"?}]}` names the events that failed,
+ * the others are settled. What it says and cannot be understood fails the whole batch: settling a failed event would lose it.
+ */
+export function acceptedBatch(status: number, body: Uint8Array | null, batch: readonly CloudEvent[]): Outcome {
+  const unclear = (why: string): Outcome => ({ kind: 'retryable', status, why: `the answer to the batch ${why}` })
+  if (body === null) return unclear(`is larger than ${REPLY_BYTES} bytes`)
+  if (body.length === 0) return accepted(status)
+  let said: unknown
+  try {
+    said = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString())
+  } catch {
+    return unclear('says that it is JSON and is none')
+  }
+  const list = typeof said === 'object' && said !== null && 'failed' in said ? said.failed : undefined
+  if (list === undefined) return accepted(status)
+  if (!Array.isArray(list)) return unclear('has a "failed" that is no list')
+  const failed: { readonly source: string; readonly id: string; readonly retryable: boolean }[] = []
+  for (const entry of list as unknown[]) {
+    const { source, id, retryable } = (typeof entry === 'object' && entry !== null ? entry : {}) as Record<string, unknown>
+    if (typeof source !== 'string' || typeof id !== 'string') return unclear('has a "failed" entry without source or id')
+    if (!batch.some((e) => e.id === id && e.source === source)) {
+      return unclear(`says that ${JSON.stringify(id)} of ${JSON.stringify(source)} failed, which it does not hold`)
+    }
+    failed.push({ source, id, retryable: retryable !== false })
+  }
+  return failed.length === 0 ? accepted(status) : { kind: 'accepted', status, failed }
 }
 
 /** The outcome of an answer that is no 2xx. `retryAfter` is the header as it came. */

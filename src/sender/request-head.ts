@@ -84,6 +84,7 @@ export class RequestHeads {
     const envelope = a.event.envelope
     if (a.headers.length > 0) text += given(a.headers)
     if (envelope.traceparent !== '' || envelope.headers.length > 0) text += passedOn(envelope, a.headers)
+    if (a.batch !== undefined) return text + 'content-type: application/cloudevents-batch+json; charset=utf-8\r\n'
     return text + (a.structured ? 'content-type: application/cloudevents+json; charset=utf-8\r\n' : binaryHead(a.event))
   }
 

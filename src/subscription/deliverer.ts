@@ -2,7 +2,7 @@ import type { Delivery } from '../contract/delivery.ts'
 import type { SubId } from '../contract/ids.ts'
 import type { Outcome, Rejected } from '../contract/outcome.ts'
 import type { Credit } from '../contract/target.ts'
-import { gatherBatch, outcomeOfMember } from './batch.ts'
+import { endedInOrder, gatherBatch, outcomeOfMember } from './batch.ts'
 import { Counts } from './counts.ts'
 import { Fate, type Surroundings } from './fate.ts'
 import { LaneTable } from './lane-table.ts'
@@ -163,8 +163,26 @@ export class Deliverer implements WalkHost {
     if (a.leg === 'subscriber') this.route.limiter.give()
     const nowMs = this.#s.clock.now()
     if (a.members === null) this.#decide(a.walk, a, outcome, nowMs)
-    else for (const m of a.members) this.#decide(m, a, outcomeOfMember(m, a, outcome), nowMs)
+    else this.#decideBatch(a, a.members, outcome, nowMs)
     this.reader.pump()
+  }
+
+  #decideBatch(a: RunningAttempt, members: readonly Walk[], o: Outcome, nowMs: number): void {
+    const ended = this.table.order === 'ordered' ? endedInOrder(members, o) : members.length
+    // From the last to the first, so that each goes back in front of those behind it.
+    for (let i = members.length - 1; i >= ended; i--) this.#backInLine(members[i]!)
+    for (let i = 0; i < ended; i++) this.#decide(members[i]!, a, outcomeOfMember(members[i]!, a, o), nowMs)
+  }
+
+  /** It went with an ordered batch of which an earlier event failed: that was no attempt of it. */
+  #backInLine(w: Walk): void {
+    if (w.state === 'ended') return
+    w.lane.attempting--
+    w.attempts--
+    this.counts.attempts--
+    w.state = 'waiting'
+    if (this.reader.leaving || w.lane.leaving) this.#fate.handBack(w)
+    else this.table.putBack(w)
   }
 
   #decide(w: Walk, a: RunningAttempt, o: Outcome, nowMs: number): void {

@@ -2,6 +2,7 @@ import type { LaneId } from '../contract/ids.ts'
 import type { SubscriptionPlan } from '../contract/plan.ts'
 import type { CloudEvent } from '../event/event.ts'
 import { Fifo } from '../flow/fifo.ts'
+import { assert } from '../runtime/errors.ts'
 import { Lane, type Walk } from './walk.ts'
 
 /** How much may wait in memory, per subscription. What has a credit does not count as waiting. */
@@ -139,6 +140,17 @@ export class LaneTable {
     w.state = 'waiting'
     w.lane.attempting--
     this.attempting--
+  }
+
+  /** It had begun and has not: it is the next of its lane again. */
+  putBack(w: Walk): void {
+    assert(w.begun && !w.lined, 'what goes back in line has left it')
+    w.begun = false
+    w.lane.begun--
+    w.lined = true
+    this.lined++
+    w.lane.waiting.unshift(w)
+    this.#joinRound(w.lane)
   }
 
   /** It has left memory (its state says `ended`): whoever stood behind it may go. */

@@ -42,6 +42,8 @@ export class Reader {
   #rateTimer: Timer | null = null
   #batchTimer: Timer | null = null
   #batchDue = false
+  /** Called while at work: there may be more to do. */
+  #again = false
 
   constructor(sub: SubId, table: LaneTable, route: Route, p: ReaderParts, ask: (w: Walk) => void) {
     this.sub = sub
@@ -64,14 +66,19 @@ export class Reader {
 
   /** Offers the gates what they take, and lets lanes be read on, until neither is possible. */
   pump(): void {
-    if (this.pumping) return
+    if (this.pumping) {
+      this.#again = true
+      return
+    }
     this.pumping = true
     try {
       for (let turn = 0; ; turn++) {
+        this.#again = false
         this.#askForSubscriber()
         this.#askFor(this.#route.deadLetter)
         this.#askFor(this.#route.reply)
-        if (this.#freed.length === 0 || !this.#readOn()) return
+        // An answer within the asking (a reply that is refused at once) may have let the next of its key or lane go.
+        if ((this.#freed.length === 0 || !this.#readOn()) && !this.#again) return
         if (turn === TURNS_MOST) return this.#p.clock.soon(() => this.pump())
       }
     } finally {
