@@ -11,14 +11,18 @@ import { createOperations } from './engine/operations.ts'
 import { connectBacklogs } from './engine/backlog.ts'
 import { createRedeliver } from './engine/redeliver.ts'
 import { createReplays } from './engine/replays.ts'
+import { createWatch } from './engine/watch.ts'
 import { takeSnapshot } from './engine/snapshot.ts'
 import { budgetBytes, createBudget } from './flow/budget.ts'
 import { DEFAULT_LIMITS, openIngress } from './ingress/ingress.ts'
 import { Routes } from './ingress/routes.ts'
 import { openAdmin } from './observe/admin.ts'
+import { createJournal } from './observe/journal.ts'
 import { CONSOLE_PAGE } from './observe/console/page.ts'
 import { loopWatch } from './observe/loops.ts'
 import { combineObservers, createRecorder } from './observe/recorder.ts'
+import { createTails } from './observe/tails.ts'
+import { watchRoutes } from './observe/watch.ts'
 import { loadPaths } from './resources/load.ts'
 import { planFrom } from './resources/plan.ts'
 import { faultOf, faultText, type ManifestFault } from './resources/faults.ts'
@@ -29,6 +33,7 @@ import type { Log } from './runtime/log.ts'
 import { watchProcess } from './runtime/machine.ts'
 import { randomId, type Random } from './runtime/random.ts'
 import { Secret } from './runtime/secret.ts'
+import { openProcessPods } from './services/process-pods.ts'
 import { createSender } from './sender/sender.ts'
 import { createServices } from './services/services.ts'
 import type { KafkaSettings } from './sources/kafka/settings.ts'
@@ -120,7 +125,9 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     wall: () => clock.wall(),
     detail: settings.metricsDetail,
   })
-  const observer = combineObservers([recorder.observer, loopWatch(ids, clock, log)])
+  const journal = createJournal({ names: ids, clock })
+  const tails = createTails({ names: ids, clock })
+  const observer = combineObservers([recorder.observer, loopWatch(ids, clock, log), journal.observer, tails.observer])
 
   // Memory is promised once, for lanes, gates, appends and replies together.
   const budget = createBudget(budgetBytes(settings.memoryLimitBytes))
@@ -134,9 +141,8 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     clock,
     log,
     observer,
-    dataDir: settings.dataDir,
+    pods: openProcessPods({ clock, log, dataDir: settings.dataDir, inherited: settings.inherited }),
     deciders: DECIDERS,
-    inherited: settings.inherited,
     maxQueuedRequests: QUEUED_REQUESTS,
     graceMs: settings.graceMs,
   })
@@ -242,6 +248,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     token,
     readsNeedToken: !LOOPBACK.includes(settings.admin.host) && !settings.adminInsecure,
     hosts: settings.adminHosts,
+    more: watchRoutes(createWatch({ engine, journal, tails })),
     page: CONSOLE_PAGE,
   })
   ready = true

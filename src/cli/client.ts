@@ -17,6 +17,8 @@ export const OUTPUT_OPTION: Options = {
 export interface Client {
   get<T>(path: string): Promise<T>
   post<T>(path: string, body: unknown): Promise<T>
+  /** Lines of an answer that goes on until either side ends it. */
+  lines(path: string): AsyncIterable<string>
 }
 
 const PATIENCE_MS = 30_000
@@ -24,31 +26,39 @@ const PATIENCE_MS = 30_000
 export function clientFor(args: Parsed): Client {
   const base = args.text('admin').replace(/\/$/, '')
   const url = /^https?:\/\//.test(base) ? base : `http://${base}`
-  const call = async <T>(path: string, init: RequestInit): Promise<T> => {
+  const ask = async (path: string, init: RequestInit): Promise<Response> => {
     let response: Response
     try {
-      response = await fetch(url + path, {
-        ...init,
-        headers: { ...tokenHeader(args), ...init.headers },
-        signal: AbortSignal.timeout(PATIENCE_MS),
-      })
+      response = await fetch(url + path, { ...init, headers: { ...tokenHeader(args), ...init.headers } })
     } catch (e) {
       const cause = e instanceof Error && e.cause !== undefined ? e.cause : e
       throw new Fault('admin.unreachable', `no gateway answers at ${url} (${messageOf(cause)}); --admin names another address`, e)
     }
+    // Readiness is an answer whatever its status.
+    if (response.ok || path === '/readyz') return response
     const text = await response.text()
-    const body = jsonOf(text)
-    if (!response.ok)
-      throw new Fault(
-        'admin.refused',
-        (body as { message?: string } | null)?.message ?? `${response.status} ${text.slice(0, 200)}`,
-      )
-    return body as T
+    const body = jsonOf(text) as { code?: string; message?: string } | null
+    const code = response.status === 404 ? 'admin.not-found' : response.status >= 500 ? 'admin.failed' : 'admin.refused'
+    throw new Fault(code, body?.message ?? `${response.status} ${text.slice(0, 200)}`)
+  }
+  const call = async <T>(path: string, init: RequestInit): Promise<T> => {
+    const response = await ask(path, { ...init, signal: AbortSignal.timeout(PATIENCE_MS) })
+    return jsonOf(await response.text()) as T
   }
   return {
     get: (path) => call(path, {}),
     post: (path, body) =>
       call(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    async *lines(path) {
+      const response = await ask(path, {})
+      const decoder = new TextDecoder()
+      let rest = ''
+      for await (const chunk of response.body ?? []) {
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+        rest = lines.pop() ?? ''
+        yield* lines
+      }
+    },
   }
 }
 

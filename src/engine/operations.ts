@@ -13,6 +13,7 @@ import type { DeliveryMachine } from '../subscription/machine.ts'
 import type { Custody } from '../store/custody.ts'
 import { conditionsOf, type Trouble } from './conditions.ts'
 import type { Engine, RunningSubscription } from './engine.ts'
+import { isKind } from './kinds.ts'
 
 export interface OperationsParts {
   readonly engine: Engine
@@ -106,12 +107,6 @@ export function createOperations(parts: OperationsParts): Operations {
     },
     reload: parts.reload,
   }
-}
-
-function isKind(view: ResourceView, kind: string): boolean {
-  const wanted = kind.toLowerCase()
-  const own = view.kind.toLowerCase()
-  return wanted === own || wanted === `${own}s` || (wanted === 'ksvc' && own === 'service')
 }
 
 /** What keeps a resource from being Ready: refs that are missing, parts that are degraded. */
