@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { xpa } from './autoscaler/xpa.ts'
-import type { DeciderKit } from './contract/decider.ts'
+import { DECIDERS } from './autoscaler/kits.ts'
 import type { Plan } from './contract/plan.ts'
 import { createEngine, type Engine } from './engine/engine.ts'
 import { destinationOf } from './engine/destinations.ts'
@@ -11,19 +10,19 @@ import { createOperations } from './engine/operations.ts'
 import { connectBacklogs } from './engine/backlog.ts'
 import { createRedeliver } from './engine/redeliver.ts'
 import { createReplays } from './engine/replays.ts'
-import { createWatch } from './engine/watch.ts'
 import { takeSnapshot } from './engine/snapshot.ts'
+import { createWatch } from './engine/watch.ts'
 import { budgetBytes, createBudget } from './flow/budget.ts'
 import { DEFAULT_LIMITS, openIngress } from './ingress/ingress.ts'
 import { Routes } from './ingress/routes.ts'
 import { openAdmin } from './observe/admin.ts'
-import { createJournal } from './observe/journal.ts'
 import { CONSOLE_PAGE } from './observe/console/page.ts'
+import { createJournal } from './observe/journal.ts'
 import { loopWatch } from './observe/loops.ts'
 import { combineObservers, createRecorder } from './observe/recorder.ts'
+import { loadPaths } from './resources/load.ts'
 import { createTails } from './observe/tails.ts'
 import { watchRoutes } from './observe/watch.ts'
-import { loadPaths } from './resources/load.ts'
 import { planFrom } from './resources/plan.ts'
 import { faultOf, faultText, type ManifestFault } from './resources/faults.ts'
 import type { ImageMapping } from './resources/images.ts'
@@ -33,8 +32,8 @@ import type { Log } from './runtime/log.ts'
 import { watchProcess } from './runtime/machine.ts'
 import { randomId, type Random } from './runtime/random.ts'
 import { Secret } from './runtime/secret.ts'
-import { openProcessPods } from './services/process-pods.ts'
 import { createSender } from './sender/sender.ts'
+import { openProcessPods } from './services/process-pods.ts'
 import { createServices } from './services/services.ts'
 import type { KafkaSettings } from './sources/kafka/settings.ts'
 import { openCustody } from './store/custody.ts'
@@ -213,8 +212,8 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     engine,
     machine,
     services,
-    snapshot: () => takeSnapshot(engine, machine, services),
     custody,
+    snapshot: () => takeSnapshot(engine, machine, services),
     readings: () => ({
       snapshot: takeSnapshot(engine, machine, services),
       recorded: recorder.copy(),
@@ -241,15 +240,15 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   })
   const admin = await openAdmin({
     operations,
-    log,
     clock,
+    log,
     host: settings.admin.host,
     port: settings.admin.port,
     token,
     readsNeedToken: !LOOPBACK.includes(settings.admin.host) && !settings.adminInsecure,
     hosts: settings.adminHosts,
-    more: watchRoutes(createWatch({ engine, journal, tails })),
     page: CONSOLE_PAGE,
+    more: watchRoutes(createWatch({ engine, journal, tails })),
   })
   ready = true
 
@@ -272,14 +271,9 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   }
 }
 
-const DECIDERS: Readonly<Record<'xpa' | 'kpa' | 'hpa', DeciderKit>> = {
-  xpa: { decider: xpa as DeciderKit['decider'], tickMs: 0, windows: () => null },
-  kpa: { decider: xpa as DeciderKit['decider'], tickMs: 0, windows: () => null },
-  hpa: { decider: xpa as DeciderKit['decider'], tickMs: 0, windows: () => null },
-}
-
-function originOf(plan: Plan | null, sub: string): string {
-  const from = plan?.subscriptions.find((s) => s.key === sub)?.from
+/** The stream or source a subscription reads from; a replay reads where its subscription does. */
+function originOf(engine: Engine, sub: string): string {
+  const from = engine.subscriptions.get(sub.split('~')[0] ?? sub)?.plan.from
   if (from === undefined) return ''
   return 'stream' in from ? from.stream : from.source
 }

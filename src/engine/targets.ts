@@ -71,6 +71,9 @@ function uriTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'uri' }>, par
     cancel: (job) => gate.cancel(job),
     send: (attempt, credit) => sender.send(path, host, attempt, credit),
     state: () => gate.state(),
+    get credits() {
+      return gate.credits
+    },
     get open() {
       return gate.open
     },
@@ -107,6 +110,9 @@ function serviceTarget(
     cancel: (job: Job) => services.cancel(service, job),
     send: (attempt: Attempt, credit: Credit) => sender.send(plan.path, host, attempt, credit),
     state: () => services.gate(service, tag)?.state() ?? empty,
+    get credits() {
+      return services.gate(service, tag)?.credits ?? 0
+    },
     get open() {
       return services.gate(service, tag)?.open ?? false
     },

@@ -6,7 +6,7 @@ import type { Gate } from '../flow/gate.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import { randomId } from '../runtime/random.ts'
-import type { Pod, PodEvents, PodParts } from './pod.ts'
+import type { Pod, PodEvents } from './pod.ts'
 
 /**
  * The pods of one revision and their life:
@@ -45,7 +45,7 @@ export interface RevisionParts {
   readonly clock: Clock
   readonly log: Log
   readonly observer: Observer
-  readonly start: (name: string, parts: Pick<PodParts, 'name' | 'service' | 'revision' | 'log'>, events: PodEvents) => Pod
+  readonly start: (name: string, log: Log, events: PodEvents) => Pod
 }
 
 interface Entry {
@@ -107,28 +107,24 @@ export function createRevision(parts: RevisionParts): Revision {
         entry.pod.kill()
       }
     })
-    const pod = parts.start(
-      name,
-      { name, service: plan.name, revision: plan.revision, log: log.with({ pod: name }) },
-      {
-        ready(at) {
-          if (entry === null || entry.phase !== 'starting') return
-          timeout.cancel()
-          entry.phase = 'ready'
-          entry.sinceMs = clock.now()
-          starts.push(entry.sinceMs - startedMs)
-          if (starts.length > STARTS_KEPT) starts.shift()
-          lastTrouble = ''
-          observer.pod(id, name, 'ready', '')
-          gate.add(name, at, plan.limit)
-          revision.onPods()
-        },
-        gone(why) {
-          timeout.cancel()
-          if (entry !== null) gone(entry, why)
-        },
+    const pod = parts.start(name, log.with({ pod: name }), {
+      ready(at) {
+        if (entry === null || entry.phase !== 'starting') return
+        timeout.cancel()
+        entry.phase = 'ready'
+        entry.sinceMs = clock.now()
+        starts.push(entry.sinceMs - startedMs)
+        if (starts.length > STARTS_KEPT) starts.shift()
+        lastTrouble = ''
+        observer.pod(id, name, 'ready', '')
+        gate.add(name, at, plan.limit)
+        revision.onPods()
       },
-    )
+      gone(why) {
+        timeout.cancel()
+        if (entry !== null) gone(entry, why)
+      },
+    })
     entry = { name, pod, phase: 'starting', sinceMs: startedMs, startedMs, stopped: false }
     pods.set(name, entry)
     observer.pod(id, name, 'starting', '')

@@ -6,19 +6,17 @@ import type { GateState, Job } from '../contract/target.ts'
 import { createGate, type Gate } from '../flow/gate.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
-import { startProcessPod } from './process-pod.ts'
-import { openProcessTable } from './process-table.ts'
-import { startReaper } from './reaper.ts'
+import type { Pods } from './process-pods.ts'
 import { createRevision, type Revision } from './revision.ts'
 import { createScaling, type DecisionRecord, type Scaling } from './scaling.ts'
+import { createTraffic, type Traffic } from './traffic.ts'
 
 export interface ServicesParts {
   readonly clock: Clock
   readonly log: Log
   readonly observer: Observer
-  readonly dataDir: string
+  readonly pods: Pods
   readonly deciders: Readonly<Record<'xpa' | 'kpa' | 'hpa', DeciderKit>>
-  readonly inherited: { readonly path: string; readonly home: string }
   /** Proxied requests that may wait for a credit, per revision. */
   readonly maxQueuedRequests: number
   /** Grace for attempts that run when a service is removed. */
@@ -65,16 +63,15 @@ interface Running {
   plan: ServicePlan
   /** Oldest first; the last one is the newest. */
   readonly members: Member[]
-  /** The revision that takes untagged traffic. */
+  /** The newest revision that has proven itself; takes the traffic that names no revision. */
   serving: Member
+  traffic: Traffic
   backlog: () => number
   readonly listeners: (() => void)[]
 }
 
 export function createServices(parts: ServicesParts): Services {
   const running = new Map<Key, Running>()
-  const table = openProcessTable(parts.dataDir, parts.log)
-  const reaper = startReaper()
   const retired = new Set<Promise<void>>()
 
   const createMember = (service: () => Running | undefined, id: ServiceId, plan: ServicePlan): Member => {
@@ -93,10 +90,7 @@ export function createServices(parts: ServicesParts): Services {
       clock,
       log,
       observer,
-      start: (_name, pod, events) => {
-        if (plan.process === null) throw new Error('a pod was started without a process plan')
-        return startProcessPod(plan.process, { ...pod, clock, table, reaper, inherited: parts.inherited }, events)
-      },
+      start: (name, podLog, events) => parts.pods.start(plan, name, podLog, events),
     })
     const scaling = createScaling({
       id,
@@ -125,7 +119,16 @@ export function createServices(parts: ServicesParts): Services {
     if (newest === undefined || newest === service.serving) return
     if (newest.revision.ready() === 0 && service.serving.revision.size() > 0) return
     service.serving = newest
-    for (const old of service.members.splice(0, service.members.length - 1)) retire(old, newest.revision.gate)
+    retireUnnamed(service)
+  }
+
+  /** A revision stays for as long as the traffic names it. */
+  const retireUnnamed = (service: Running): void => {
+    for (const old of [...service.members]) {
+      if (old === service.serving || old === service.members.at(-1) || service.traffic.names(old.revision.plan.revision)) continue
+      service.members.splice(service.members.indexOf(old), 1)
+      retire(old, service.serving.revision.gate)
+    }
   }
 
   const retire = (member: Member, heir: Gate | null): void => {
@@ -140,25 +143,36 @@ export function createServices(parts: ServicesParts): Services {
     const service = running.get(plan.key)
     if (service === undefined) {
       const member = createMember(() => running.get(plan.key), id, plan)
-      running.set(plan.key, { id, plan, members: [member], serving: member, backlog: () => 0, listeners: [] })
+      running.set(plan.key, {
+        id,
+        plan,
+        members: [member],
+        serving: member,
+        traffic: createTraffic(plan.traffic),
+        backlog: () => 0,
+        listeners: [],
+      })
       return
     }
     const newest = service.members.at(-1)
     service.plan = plan
-    if (newest?.revision.plan.revision === plan.revision) return
+    service.traffic = createTraffic(plan.traffic)
+    if (newest?.revision.plan.revision === plan.revision) return retireUnnamed(service)
     // A revision that never served is replaced, not kept beside the new one.
     if (newest !== undefined && newest !== service.serving) retire(service.members.pop() ?? newest, service.serving.revision.gate)
     service.members.push(createMember(() => running.get(plan.key), id, plan))
     promote(service)
   }
 
-  const memberOf = (key: Key, tag: string): Member | undefined => {
+  const memberNamed = (service: Running, revision: string): Member =>
+    service.members.find((m) => m.revision.plan.revision === revision) ?? service.serving
+
+  /** Where a job with that tag goes: an unknown revision means the serving one. */
+  const memberOf = (key: Key, tag: string, untagged: (t: Traffic) => string): Member | undefined => {
     const service = running.get(key)
     if (service === undefined) return undefined
-    if (tag === '') return service.serving
-    const entry = service.plan.traffic.find((t) => t.tag === tag)
-    if (entry === undefined) return undefined
-    return service.members.find((m) => m.revision.plan.revision === entry.revision) ?? service.serving
+    const revision = tag === '' ? untagged(service.traffic) : service.traffic.tagged(tag)
+    return revision === undefined ? undefined : memberNamed(service, revision)
   }
 
   return {
@@ -171,14 +185,14 @@ export function createServices(parts: ServicesParts): Services {
       await Promise.all(retired)
     },
     acquire(key, tag, job) {
-      const member = memberOf(key, tag)
+      const member = memberOf(key, tag, (t) => t.next())
       if (member === undefined) job.refused('gone', 0)
       else member.revision.gate.acquire(job)
     },
     cancel(key, job) {
       for (const member of running.get(key)?.members ?? []) member.revision.gate.cancel(job)
     },
-    gate: (key, tag) => memberOf(key, tag)?.revision.gate,
+    gate: (key, tag) => memberOf(key, tag, () => '')?.revision.gate,
     plan: (key) => running.get(key)?.plan,
     revisions(key) {
       const service = running.get(key)
@@ -208,7 +222,7 @@ export function createServices(parts: ServicesParts): Services {
       running.clear()
       for (const member of all) member.scaling.close()
       await Promise.all([...all.map((m) => m.revision.close(graceMs)), ...retired])
-      reaper.close()
+      parts.pods.close()
     },
   }
 }
