@@ -182,7 +182,10 @@ export class AttemptCall implements Exchange {
     return this.kept.length === 0 ? NOTHING : Buffer.concat(this.kept)
   }
 
-  /** Nothing runs any more: the credit goes back, then whoever waits is told. */
+  /**
+   * Nothing runs any more: the credit goes back, then whoever waits is told. A late 2xx is told first: the credit it frees
+   * would otherwise go to the retry it makes needless, and a sink slower than its time-out would never be done.
+   */
   private finish(o: Outcome): void {
     const { attempt, credit, decided } = this
     assert(attempt !== null && credit !== null, 'an attempt ends once')
@@ -194,10 +197,10 @@ export class AttemptCall implements Exchange {
     this.body = null
     this.text = ''
     this.clearAnswer()
+    if (late) attempt.late?.(o)
     credit.release({ ms, ok: o.kind === 'accepted' })
     this.parts.recycle(this)
     if (!decided) attempt.done(o)
-    else if (late) attempt.late?.(o)
   }
 
   private timedOut(): void {

@@ -38,6 +38,8 @@ describe.each(LANES)('%s lane: a credit is booked exactly as long as the pod may
     server.requests[0]?.socket.write(answer(200, 'late', ...reply))
     await until('the credit is free', () => sent.credit.released.length === 1)
     expect(sent.late).toMatchObject([{ kind: 'accepted', status: 200, reply: { id: 'r1' } }])
+    // Told first, so that the credit does not go to the very retry which this makes needless.
+    expect(sent.releasedBeforeLate).toEqual([0])
     expect(sent.outcomes).toHaveLength(1)
     expect(sent.credit.released[0]?.ok).toBe(true)
   })

@@ -54,7 +54,8 @@ export interface Sent {
   readonly credit: CountedCredit
   readonly outcomes: Outcome[]
   readonly late: Outcome[]
-  /** In the order they happened: done, abandon, release. */
+  /** How often the credit had been released when each late outcome was told. */
+  readonly releasedBeforeLate: number[]
   readonly outcome: Promise<Outcome>
 }
 
@@ -69,6 +70,7 @@ export function attempt(bed: Bed, origin: Origin, o: AttemptOverrides = {}): Sen
   const credit = new CountedCredit(origin)
   const outcomes: Outcome[] = []
   const late: Outcome[] = []
+  const releasedBeforeLate: number[] = []
   const outcome = new Promise<Outcome>((resolve) => {
     const a: Attempt = {
       delivery: undefined as unknown as Delivery,
@@ -84,11 +86,14 @@ export function attempt(bed: Bed, origin: Origin, o: AttemptOverrides = {}): Sen
         outcomes.push(x)
         resolve(x)
       },
-      late: (x) => void late.push(x),
+      late(x) {
+        releasedBeforeLate.push(credit.released.length)
+        late.push(x)
+      },
     }
     bed.sender.send(o.path ?? '/', o.host ?? '', a, credit)
   })
-  return { credit, outcomes, late, outcome }
+  return { credit, outcomes, late, releasedBeforeLate, outcome }
 }
 
 export interface Bed {
