@@ -7,9 +7,11 @@ export interface ServiceOptions {
   readonly containerConcurrency?: number
   readonly timeoutSeconds?: number
   readonly strict?: boolean
+  /** `worker.js` unless said. */
+  readonly program?: string
 }
 
-/** A Service whose pods are `worker.js`. */
+/** A Service whose pods are a program of this folder. */
 export function service(name: string, o: ServiceOptions = {}): unknown {
   return {
     apiVersion: 'serving.knative.dev/v1',
@@ -24,7 +26,7 @@ export function service(name: string, o: ServiceOptions = {}): unknown {
           containers: [
             {
               image: 'registry.example.com/worker',
-              command: [process.execPath, join(import.meta.dirname, 'worker.js')],
+              command: [process.execPath, join(import.meta.dirname, o.program ?? 'worker.js')],
               env: Object.entries(o.env ?? {}).map(([n, value]) => ({ name: n, value })),
             },
           ],
