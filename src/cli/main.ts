@@ -15,6 +15,8 @@ const COMMANDS: Readonly<Record<string, { readonly about: string; load(): Promis
   resume: { about: 'let a paused subscription go on', load: async () => (await import('./pause.ts')).resume },
   skip: { about: 'drop what a subscription has not read, aloud', load: async () => (await import('./skip.ts')).skip },
   purge: { about: 'forget a removed subscription', load: async () => (await import('./purge.ts')).purge },
+  explain: { about: 'what happened to an event, and why', load: async () => (await import('./explain.ts')).explain },
+  tail: { about: 'follow live events', load: async () => (await import('./tail.ts')).tail },
   top: { about: 'live view in the terminal', load: async () => (await import('./top.ts')).top },
   decide: { about: 'decide a scale by hand', load: async () => (await import('./decide.ts')).decide },
   health: { about: 'exit 0 when the gateway is ready', load: async () => (await import('./health.ts')).health },
