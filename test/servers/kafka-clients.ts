@@ -65,7 +65,16 @@ export function kafkaTestClient(bootstrap: string): KafkaTestClient {
         ...(r.partition === undefined ? {} : { partition: r.partition }),
         ...(r.headers === undefined ? {} : { headers: new Map(r.headers.map(([k, v]) => [Buffer.from(k), Buffer.from(v)])) }),
       }))
-      await producer.send({ messages, compression, acks: ProduceAcks.ALL })
+      for (let tries = 1; ; tries++) {
+        try {
+          await producer.send({ messages, compression, acks: ProduceAcks.ALL })
+          return
+        } catch (e) {
+          // A broker may not know yet what was just created; nothing has been sent then.
+          if (tries === 50 || !(e instanceof Error && e.message.startsWith('Unknown topic'))) throw e
+          await new Promise((resolve) => setTimeout(resolve, 100))
+        }
+      }
     },
     transactions: (id) => testTransactions(base, id),
     async committed(group, topic) {
