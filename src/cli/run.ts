@@ -61,9 +61,11 @@ async function runGateway(args: Parsed): Promise<number> {
     droppedLogLines: () => sink.dropped(),
     onFatal: fail,
   })
+  // Before anybody is told: a signal or a change of the files that comes right after the line must not be missed.
+  const over = stopped(gateway, paths, log)
   process.stdout.write(JSON.stringify({ event: 'ready', pid: process.pid, listen: gateway.url, admin: gateway.adminUrl }) + '\n')
   try {
-    await Promise.race([stopped(gateway, paths, log), failed])
+    await Promise.race([over, failed])
     return 0
   } catch (e) {
     log.error('the gateway stops', { error: messageOf(e) })
