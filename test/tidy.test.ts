@@ -170,10 +170,10 @@ describe('shape', () => {
     const wrong = files
       .filter((f) => !MAY_TOUCH_THE_WORLD.includes(f.room))
       .flatMap((f) =>
-        f.text
+        withoutPlainTemplates(f.text)
           .split('\n')
           .map((line, i) => ({ line, at: i + 1 }))
-          .filter(({ line }) => BANNED.test(line.replace(/\/\/.*$|^\s*\*.*$|`[^`]*`/g, '')))
+          .filter(({ line }) => BANNED.test(line.replace(/\/\/.*$|^\s*\*.*$/g, '')))
           .map(({ line, at }) => `src/${f.path}:${at}: ${line.trim()} (use the Clock, Random or settings that are passed in)`),
       )
     expect(wrong).toEqual([])
@@ -189,6 +189,11 @@ describe('shape', () => {
     expect(files.filter((f) => /(^|\/)(utils|helpers|common|index)\.ts$/.test(f.path)).map((f) => f.path)).toEqual([])
   })
 })
+
+/** Text in backquotes without `${` (a page for the browser) is no code of the gateway; its lines stay, empty. */
+function withoutPlainTemplates(text: string): string {
+  return text.replace(/`(?:[^`\\$]|\\.|\$(?!\{))*`/g, (template) => template.replace(/[^\n]/g, ''))
+}
 
 /** Lengths of the functions that are too long, without the lines of the functions inside them. */
 function longFunctions(f: SourceFile): number[] {

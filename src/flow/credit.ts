@@ -1,8 +1,7 @@
 import type { PodId } from '../contract/ids.ts'
-import type { Credit, Origin, Sample } from '../contract/target.ts'
+import type { Credit, Origin, PodState, Sample } from '../contract/target.ts'
 import { assert } from '../runtime/errors.ts'
 import type { Timer } from '../runtime/clock.ts'
-import type { PodRow } from './pod-table.ts'
 
 /** What a credit asks of the gate it came from. */
 export interface CreditHome {
@@ -21,6 +20,48 @@ export interface CreditHome {
  * ```
  */
 export type CreditPhase = 'booked' | 'abandoned' | 'returned' | 'released'
+
+/** One pod as the gate sees it. */
+export class PodRow {
+  readonly pod: PodId
+  readonly origin: Origin
+  /** 0 = without limit. */
+  limit: number
+  /** Credits booked, abandoned ones among them. */
+  inFlight = 0
+  abandoned = 0
+  cordoned = false
+  /** Since when nothing is in flight, monotonic. */
+  idleSinceMs: number
+  /** The newest of its booked credits; the others hang on it. */
+  credits: BookedCredit | null = null
+  /** Place by age: older pods have lower ones. */
+  slot = -1
+  /** Where the index has it: load, and whether among the limited; -1 = nowhere. */
+  indexedLoad = -1
+  indexedLimited = false
+
+  constructor(pod: PodId, origin: Origin, limit: number, nowMs: number) {
+    this.pod = pod
+    this.origin = origin
+    this.limit = limit
+    this.idleSinceMs = nowMs
+  }
+
+  get hasRoom(): boolean {
+    return !this.cordoned && (this.limit === 0 || this.inFlight < this.limit)
+  }
+
+  state(): PodState {
+    return {
+      pod: this.pod,
+      phase: this.cordoned ? 'cordoned' : 'ready',
+      inFlight: this.inFlight,
+      abandoned: this.abandoned,
+      limit: this.limit,
+    }
+  }
+}
 
 /** A credit of one pod. The credits of a pod hang together, so that `gone` reaches them. */
 export class BookedCredit implements Credit {

@@ -1,11 +1,11 @@
 import type { PodId } from '../contract/ids.ts'
 import type { LimitsPlan } from '../contract/plan.ts'
-import type { GateState, Job, Origin, Sample } from '../contract/target.ts'
+import type { Credit, GateState, Job, Origin, Sample } from '../contract/target.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { assert } from '../runtime/errors.ts'
-import { BookedCredit } from './credit.ts'
+import { BookedCredit, PodRow } from './credit.ts'
 import { Demand, type GateCounters } from './demand.ts'
-import { PodRow, PodTable } from './pod-table.ts'
+import { PodTable } from './pod-table.ts'
 import { Rate } from './rate.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { waitingMost } from './window.ts'
@@ -26,6 +26,8 @@ export interface GateOptions {
 export interface Gate {
   /** `start` may be called before this returns. */
   acquire(job: Job): void
+  /** A credit for what that pod does already, whatever its limit says; null = it is not here. */
+  adopt(pod: PodId): Credit | null
   /** Takes a waiting job back; nothing when it has started. */
   cancel(job: Job): void
   state(): GateState
@@ -126,6 +128,13 @@ class PodGate implements Gate {
     const nowMs = this.#clock.now()
     this.#room.push(job, nowMs)
     this.#changed(nowMs)
+  }
+
+  adopt(pod: PodId): Credit | null {
+    const row = this.#pods.get(pod)
+    if (row === undefined) return null
+    this.#book(row, this.#clock.now())
+    return new BookedCredit(this, row)
   }
 
   cancel(job: Job): void {
@@ -286,17 +295,21 @@ class PodGate implements Gate {
   #grant(job: Job, row: PodRow, nowMs: number): void {
     assert(row.limit === 0 || row.inFlight < row.limit, `pod ${row.pod} stays within its limit of ${row.limit}`)
     this.#rate?.take(nowMs)
-    row.inFlight++
-    this.#inFlight++
-    this.#pods.place(row)
-    if (row.inFlight === 1) this.#tell()
-    this.#changed(nowMs)
+    this.#book(row, nowMs)
     this.#granting = true
     try {
       job.start(new BookedCredit(this, row))
     } finally {
       this.#granting = false
     }
+  }
+
+  #book(row: PodRow, nowMs: number): void {
+    row.inFlight++
+    this.#inFlight++
+    this.#pods.place(row)
+    if (row.inFlight === 1) this.#tell()
+    this.#changed(nowMs)
   }
 
   /** Starts whoever waits while there is room. */

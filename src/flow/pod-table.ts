@@ -1,53 +1,11 @@
 import type { PodId } from '../contract/ids.ts'
 import type { Origin, PodState } from '../contract/target.ts'
 import { assert } from '../runtime/errors.ts'
-import type { BookedCredit } from './credit.ts'
+import type { PodRow } from './credit.ts'
 import { OrderedBits } from './ordered-bits.ts'
 
 /** Loads from here on are alike to the choice: a bound for the index, far over any sensible limit of one pod. */
 const HEAVIEST = 1023
-
-/** One pod as the gate sees it. */
-export class PodRow {
-  readonly pod: PodId
-  readonly origin: Origin
-  /** 0 = without limit. */
-  limit: number
-  /** Credits booked, abandoned ones among them. */
-  inFlight = 0
-  abandoned = 0
-  cordoned = false
-  /** Since when nothing is in flight, monotonic. */
-  idleSinceMs: number
-  /** The newest of its booked credits; the others hang on it. */
-  credits: BookedCredit | null = null
-  /** Place by age: older pods have lower ones. */
-  slot = -1
-  /** Where the index has it: load, and whether among the limited; -1 = nowhere. */
-  indexedLoad = -1
-  indexedLimited = false
-
-  constructor(pod: PodId, origin: Origin, limit: number, nowMs: number) {
-    this.pod = pod
-    this.origin = origin
-    this.limit = limit
-    this.idleSinceMs = nowMs
-  }
-
-  get hasRoom(): boolean {
-    return !this.cordoned && (this.limit === 0 || this.inFlight < this.limit)
-  }
-
-  state(): PodState {
-    return {
-      pod: this.pod,
-      phase: this.cordoned ? 'cordoned' : 'ready',
-      inFlight: this.inFlight,
-      abandoned: this.abandoned,
-      limit: this.limit,
-    }
-  }
-}
 
 /** Pods by load, so that the wanted one is found at once however many there are. */
 class LoadIndex {
