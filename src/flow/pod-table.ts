@@ -1,5 +1,4 @@
 import type { PodId } from '../contract/ids.ts'
-import type { Origin, PodState } from '../contract/target.ts'
 import { assert } from '../runtime/errors.ts'
 import type { PodRow } from './credit.ts'
 import { OrderedBits } from './ordered-bits.ts'
