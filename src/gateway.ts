@@ -3,14 +3,16 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DECIDERS } from './autoscaler/kits.ts'
 import type { Plan } from './contract/plan.ts'
+import { createCallbackDesk } from './engine/callback-desk.ts'
 import { createEngine, type Engine } from './engine/engine.ts'
 import { destinationOf } from './engine/destinations.ts'
-import { createIdTables } from './engine/id-table.ts'
+import { createIdTables, type IdTables } from './engine/id-table.ts'
 import { createOperations } from './engine/operations.ts'
 import { connectBacklogs } from './engine/backlog.ts'
 import { createRedeliver } from './engine/redeliver.ts'
 import { createReplays } from './engine/replays.ts'
 import { takeSnapshot } from './engine/snapshot.ts'
+import { tracedDestination, tracedSender } from './engine/traced.ts'
 import { createWatch } from './engine/watch.ts'
 import { budgetBytes, createBudget } from './flow/budget.ts'
 import { DEFAULT_LIMITS, openIngress } from './ingress/ingress.ts'
@@ -22,9 +24,10 @@ import { loopWatch } from './observe/loops.ts'
 import { combineObservers, createRecorder } from './observe/recorder.ts'
 import { loadPaths } from './resources/load.ts'
 import { createTails } from './observe/tails.ts'
+import { createTracing, type Tracing } from './observe/tracing.ts'
 import { watchRoutes } from './observe/watch.ts'
-import { planFrom } from './resources/plan.ts'
-import { faultOf, faultText, type ManifestFault } from './resources/faults.ts'
+import { planFrom, type Planned } from './resources/plan.ts'
+import { faultOf, faultText } from './resources/faults.ts'
 import type { ImageMapping } from './resources/images.ts'
 import type { Clock } from './runtime/clock.ts'
 import { Fault, messageOf } from './runtime/errors.ts'
@@ -38,9 +41,10 @@ import { createServices } from './services/services.ts'
 import type { KafkaSettings } from './sources/kafka/settings.ts'
 import { openCustody } from './store/custody.ts'
 import { lockDataFolder } from './store/data-folder.ts'
+import { openLeases } from './store/leases.ts'
 import { openEmbeddedStream } from './streams/embedded.ts'
 import { createMemoryStream } from './streams/memory.ts'
-import { createDeliveryMachine } from './subscription/machine.ts'
+import { createDeliveryMachine, type DeliveryMachine } from './subscription/machine.ts'
 
 export interface Address {
   readonly host: string
@@ -66,6 +70,8 @@ export interface GatewaySettings {
   readonly adminInsecure: boolean
   readonly adminHosts: readonly string[]
   readonly metricsDetail: boolean
+  /** Spans are sent to the OTLP endpoint of the environment. */
+  readonly traces: boolean
   readonly memoryLimitBytes: number
   readonly inherited: { readonly path: string; readonly home: string }
 }
@@ -93,17 +99,20 @@ const QUEUED_REQUESTS = 10_000
 /** Builds the gateway layer by layer, from what everything stands on to what lets the first event in. */
 export async function startGateway(settings: GatewaySettings, parts: GatewayParts): Promise<Gateway> {
   const { clock, random, log } = parts
-  const documents = (): { plan: Plan; faults: readonly ManifestFault[] } => {
+  const documents = (): Planned => {
     const loaded = loadPaths(settings.paths, settings.stdin)
-    const { plan, faults } = planFrom(loaded.documents, {
+    const planned = planFrom(loaded.documents, {
       domain: settings.domain,
       images: settings.images,
       self: [`${settings.listen.host}:${settings.listen.port}`, ...settings.self],
       processes: settings.processes,
       generation: ++generation,
+      ...(running === null ? {} : { running }),
     })
-    return { plan, faults: [...loaded.faults, ...faults] }
+    return { ...planned, faults: [...loaded.faults, ...planned.faults] }
   }
+  // What the resources in force may not change while they live.
+  let running: Planned['immutables'] | null = null
   let generation = 0
   let ready = false
 
@@ -133,7 +142,9 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
 
   // Out: attempts leave through one sender, so that equal origins share connections.
   const hopId = randomId()
-  const sender = createSender({ clock })
+  const tracing = settings.traces ? await openTracing(ids, clock, log) : null
+  const plainSender = createSender({ clock })
+  const sender = tracing === null ? plainSender : tracedSender(plainSender, tracing)
 
   // Pods and their gates come before the machine, which only ever asks a gate.
   const services = createServices({
@@ -150,7 +161,25 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   const custody = await openCustody({ dir: join(settings.dataDir, 'custody'), clock, log })
 
   // The machine sits between feeds and targets and knows neither kind.
-  const machine = createDeliveryMachine({ clock, random, log, observer, budget })
+  // Subscribers may answer later, also after a restart: the leases and the key of their URLs are in the data folder.
+  const leases = openLeases(join(settings.dataDir, 'leases.log'), clock, log)
+  const callbacks = createCallbackDesk({
+    keyFile: join(settings.dataDir, 'callback.key'),
+    leases,
+    clock,
+    machine: () => machine,
+    baseUrl: () => settings.self.find((url) => /^https?:/.test(url)) ?? ingress.url,
+  })
+  const machine: DeliveryMachine = createDeliveryMachine({
+    clock,
+    random,
+    log,
+    observer,
+    budget,
+    leases,
+    newToken: callbacks.newToken,
+    callbackUrl: callbacks.urlOf,
+  })
 
   // The engine holds what runs and applies the difference of two plans.
   const engine = createEngine({
@@ -190,9 +219,13 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     for (const notice of plan.notices) log.info(notice)
     await engine.apply(plan)
     connectBacklogs(plan, { engine, machine, services })
-    routes.set(plan.routes, (route) => destinationOf(route, { engine, services, ids, clock }))
+    routes.set(plan.routes, (route) => {
+      const to = destinationOf(route, { engine, services, ids, clock, callbacks })
+      return to === undefined || tracing === null || !('owner' in route.to) ? to : tracedDestination(to, route.to.owner, tracing)
+    })
   }
   await apply(first.plan)
+  running = first.immutables
 
   const reload = async (): Promise<{ generation: number; faults: readonly string[] }> => {
     const next = documents()
@@ -202,6 +235,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
       return { generation: engine.plan()?.generation ?? 0, faults: next.faults.map(faultText) }
     }
     await apply(next.plan)
+    running = next.immutables
     log.info('the manifests were taken', { generation: next.plan.generation })
     return { generation: next.plan.generation, faults: [] }
   }
@@ -264,11 +298,28 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
       await services.close(settings.graceMs)
       sender.close()
       await custody.close(grace)
+      leases.close()
       await ingress.close()
       await admin.close()
+      await tracing?.close()
       await lock.release()
     },
   }
+}
+
+/** An unreachable collector is told at most so often. */
+const TRACE_WARNING_MS = 60_000
+
+/** The OpenTelemetry packages are loaded here and only when somebody collects spans. */
+async function openTracing(ids: IdTables, clock: Clock, log: Log): Promise<Tracing> {
+  const { openTracer } = await import('./vendor/opentelemetry/tracer.ts')
+  let warnedMs = -Infinity
+  const warn = (what: string): void => {
+    if (clock.now() - warnedMs < TRACE_WARNING_MS) return
+    warnedMs = clock.now()
+    log.warn('spans could not be sent', { reason: what })
+  }
+  return createTracing(openTracer(warn), (sub) => ids.sub(sub))
 }
 
 /** The stream or source a subscription reads from; a replay reads where its subscription does. */

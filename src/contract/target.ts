@@ -99,6 +99,11 @@ export interface Target {
   /** For errors and stories: the URL, or the plan key. */
   readonly name: string
   acquire(job: Job): void
+  /**
+   * A credit of that very pod, at once and whatever its limit says: it has worked since before this process. null = the pod is
+   * not here (any more). Absent where nobody works on after the answer.
+   */
+  adopt?(pod: PodId): Credit | null
   /** Takes a waiting job back; nothing when it has started. */
   cancel(job: Job): void
   /** Uses and releases the credit. */

@@ -5,6 +5,7 @@ import { SILENT_DELIVERY } from '../contract/delivery.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Destination } from '../ingress/destination.ts'
 import type { Services } from '../services/services.ts'
+import type { CallbackDesk } from './callback-desk.ts'
 import type { Engine } from './engine.ts'
 import type { IdTables } from './id-table.ts'
 
@@ -18,6 +19,7 @@ export interface DestinationParts {
   readonly services: Services
   readonly ids: IdTables
   readonly clock: Clock
+  readonly callbacks: CallbackDesk
 }
 
 /** Where a route leads at this moment; undefined while it is not open. */
@@ -26,7 +28,7 @@ export function destinationOf(route: RoutePlan, parts: DestinationParts): Destin
   if (to.kind === 'stream') return streamDestination(to.stream, parts.ids.ingresses.of(to.owner), parts)
   if (to.kind === 'target') return targetDestination(to.target, parts.ids.ingresses.of(to.owner), parts)
   if (to.kind === 'service') return serviceDestination(to.service, to.tag, parts)
-  return undefined
+  return parts.callbacks.destination(parts.ids.ingresses.of('callback'))
 }
 
 function streamDestination(key: string, id: IngressId, { engine }: DestinationParts): Destination | undefined {

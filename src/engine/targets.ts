@@ -1,4 +1,3 @@
-import { randomId } from '../runtime/random.ts'
 import type { TargetPlan } from '../contract/plan.ts'
 import type { Key, TargetId } from '../contract/ids.ts'
 import type { Stream } from '../contract/stream.ts'
@@ -61,13 +60,15 @@ function uriTarget(id: TargetId, plan: Extract<TargetPlan, { kind: 'uri' }>, par
   const origin = originOf(url, plan.caCerts, parts)
   // The subscription keeps the rate; here the concurrency counts what is abandoned but still runs.
   const gate = createGate({ clock, maxQueuedRequests: 0, abandonedReturnMs: URI_ABANDONED_MS })
-  gate.add(`uri-${randomId()}`, origin, plan.limits.maxConcurrency)
+  // The same name in every run: a subscriber that works on over a restart (a callback) keeps its credit.
+  gate.add(`uri-${plan.key}`, origin, plan.limits.maxConcurrency)
   const path = (url.pathname === '' ? '/' : url.pathname) + url.search
   const host = plan.host === '' ? url.host : plan.host
   return {
     id,
     name: plan.uri,
     acquire: (job) => gate.acquire(job),
+    adopt: (name) => gate.adopt(name),
     cancel: (job) => gate.cancel(job),
     send: (attempt, credit) => sender.send(path, host, attempt, credit),
     state: () => gate.state(),
@@ -107,6 +108,7 @@ function serviceTarget(
     id,
     name: `http://${host}${plan.path}`,
     acquire: (job: Job) => services.acquire(service, tag, job),
+    adopt: (pod) => services.gate(service, tag)?.adopt(pod) ?? null,
     cancel: (job: Job) => services.cancel(service, job),
     send: (attempt: Attempt, credit: Credit) => sender.send(plan.path, host, attempt, credit),
     state: () => services.gate(service, tag)?.state() ?? empty,

@@ -8,6 +8,9 @@ import type { DeliverySpec } from './fields.ts'
 import type { Resource } from './resource.ts'
 import { lowerSink, type Role, type Sink, sinkOf } from './sinks.ts'
 
+/** Where callbacks are posted on the data port; no namespace can be called so. */
+export const CALLBACK_PATH = '/-/callback'
+
 const BACKOFF_MAX_MS = 600_000
 /** Where a retry count is written without a delay, as Knative's Kafka data plane has it. */
 const BACKOFF_DELAY_MS = 200
@@ -88,8 +91,20 @@ export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
     headers: headers ?? [],
     batchMax: annotation(a, 'sluice.dev/batch-max') ?? 1,
     batchWaitMs: annotation(a, 'sluice.dev/batch-wait') ?? 0,
-    ack: annotation(a, 'sluice.dev/ack') ?? 'response',
+    ack: ackOf(draft, p, target),
   })
+}
+
+/** A callback takes a subscriber with a life of its own; what this gateway does itself is done when it answers. */
+function ackOf(draft: Draft, p: SubscriptionParts, target: Key | null): SubscriptionPlan['ack'] {
+  if (annotation(p.annotations, 'sluice.dev/ack') !== 'callback') return 'response'
+  const kind = target === null ? undefined : draft.targetPlan(target)?.kind
+  if (kind === 'stream' || kind === 'function') {
+    const why = 'is "callback", but the subscriber is this gateway itself; only a Service or a URI can call back'
+    p.owner.complain(['metadata', 'annotations', 'sluice.dev/ack'], why)
+  }
+  draft.route({ host: '', path: CALLBACK_PATH, to: { kind: 'callback' } })
+  return 'callback'
 }
 
 function lowerSubscriber(draft: Draft, p: SubscriptionParts, limits: LimitsPlan): Key | null {

@@ -1,4 +1,6 @@
-import type { PodId } from '../contract/ids.ts'
+import type { Delivery } from '../contract/delivery.ts'
+import type { Key, PodId } from '../contract/ids.ts'
+import type { Lease, LeaseMember, LeaseStore } from '../contract/leases.ts'
 import type { Outcome } from '../contract/outcome.ts'
 import type { Credit, Origin, Sample } from '../contract/target.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
@@ -6,18 +8,22 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 /** Header by which a subscriber that answers later learns where to: the callback URL with the token of the attempt. */
 export const CALLBACK_HEADER = 'sluice-callback'
 
+/** No lease is longer, whatever a subscriber asks for: 24 h. */
+export const LONGEST_LEASE_MS = 24 * 3_600_000
+
 /** Keeps a credit booked though the sender is done with it: the pod goes on working until it calls back. */
 class HeldCredit implements Credit {
   readonly #inner: Credit
   readonly #startedMs: number
-  #senderIsDone = false
+  #senderIsDone: boolean
   #released = false
   /** Called when the pod is gone after the sender was done. */
   whenGone: (() => void) | null = null
 
-  constructor(inner: Credit, startedMs: number) {
+  constructor(inner: Credit, startedMs: number, senderIsDone = false) {
     this.#inner = inner
     this.#startedMs = startedMs
+    this.#senderIsDone = senderIsDone
     inner.onGone(() => {
       if (this.#senderIsDone) this.whenGone?.()
     })
@@ -50,7 +56,9 @@ class HeldCredit implements Credit {
 /** One attempt that may be answered by a callback. */
 export class OpenCall {
   readonly token: string
+  readonly sub: Key
   readonly credit: HeldCredit
+  readonly members: readonly LeaseMember[]
   /** Tells whoever made the attempt how it ended. */
   answer: ((o: Outcome) => void) | null = null
   /** The callback overtook the response. */
@@ -58,9 +66,13 @@ export class OpenCall {
   lease: Timer | null = null
   leaseMs = 0
   state: 'sent' | 'pending' | 'closed' = 'sent'
-  constructor(token: string, credit: HeldCredit) {
+  /** Closed here, but the work goes on and its lease is kept. */
+  suspended = false
+  constructor(token: string, sub: Key, credit: HeldCredit, members: readonly LeaseMember[]) {
     this.token = token
+    this.sub = sub
     this.credit = credit
+    this.members = members
   }
 }
 
@@ -68,6 +80,8 @@ export class OpenCall {
  * Attempts with `sluice.dev/ack: callback`, by token; one per shard.
  * ```
  * sent ── 202 ──► pending ── complete, lease over, pod gone ──► closed
+ *   │               ▲  └──── subscription leaves, gateway stops ──► kept by the store alone ─┐
+ *   │               └──────────────── adopted by the subscription when it is back ◄──────────┘
  *   └── any other answer ─────────────────────────────────────► closed
  * ```
  */
@@ -76,21 +90,44 @@ export class Callbacks {
   readonly #clock: Clock
   readonly #newToken: () => string
   readonly #urlOf: (token: string) => string
+  readonly #leases: LeaseStore
 
-  constructor(clock: Clock, newToken: () => string, urlOf: (token: string) => string) {
+  constructor(clock: Clock, newToken: () => string, urlOf: (token: string) => string, leases: LeaseStore) {
     this.#clock = clock
     this.#newToken = newToken
     this.#urlOf = urlOf
+    this.#leases = leases
   }
 
   get size(): number {
     return this.#calls.size
   }
 
-  open(c: Credit): OpenCall {
-    const call = new OpenCall(this.#newToken(), new HeldCredit(c, this.#clock.now()))
+  open(c: Credit, sub: Key, members: readonly LeaseMember[]): OpenCall {
+    const call = new OpenCall(this.#newToken(), sub, new HeldCredit(c, this.#clock.now()), members)
     this.#calls.set(call.token, call)
     return call
+  }
+
+  /** Work that was under way when an earlier process, or an earlier life of the subscription, ended. */
+  leasesOf(sub: Key): readonly Lease[] {
+    return this.#leases.of(sub).filter((lease) => !this.#calls.has(lease.token))
+  }
+
+  /** The lease goes on with what is left of it. */
+  adopt(lease: Lease, c: Credit, answer: (o: Outcome) => void): OpenCall {
+    const call = new OpenCall(lease.token, lease.sub, new HeldCredit(c, this.#clock.now(), true), lease.members)
+    this.#calls.set(call.token, call)
+    call.answer = answer
+    call.leaseMs = lease.leaseMs
+    call.state = 'pending'
+    this.#wait(call, lease.untilMs - this.#clock.wall())
+    return call
+  }
+
+  /** The pod that had it is gone: whoever is offered its events sends them again. */
+  drop(lease: Lease): void {
+    this.#leases.end(lease.token, false)
   }
 
   /** Name and value of the header that tells the subscriber where to call. */
@@ -104,51 +141,78 @@ export class Callbacks {
     const later = o.kind === 'pending' || (o.kind === 'accepted' && o.status === 202 && o.reply === undefined)
     if (!later || call.early !== null) {
       const counts = later ? call.early! : o
-      this.#close(call, counts)
+      this.#close(call, counts, later)
       return counts
     }
     call.state = 'pending'
-    call.leaseMs = o.kind === 'pending' ? o.leaseMs : timeoutMs
+    if (o.kind === 'pending') call.leaseMs = o.leaseMs
+    else if (call.leaseMs === 0) call.leaseMs = timeoutMs
     this.#lend(call)
-    call.credit.whenGone = () =>
-      this.#finish(call, { kind: 'retryable', status: 0, why: `the pod ${call.credit.pod} is gone before it called back` })
     return null
   }
 
   /** The subscriber calls: false = nobody waits for this token (any more). */
   complete(token: string, o: Outcome): boolean {
     const call = this.#calls.get(token)
-    if (call === undefined || call.early !== null) return false
-    if (call.state === 'pending') this.#finish(call, o)
+    if (call === undefined) return false
+    if (call.early !== null) return true
+    if (call.state === 'pending') this.#finish(call, o, true)
     else call.early = o
     return true
   }
 
-  /** The subscriber needs longer: the lease begins anew. */
-  extend(token: string): boolean {
+  /** The subscriber needs longer: the lease begins anew, `leaseMs` long; 0 = as long as before. */
+  extend(token: string, leaseMs: number): boolean {
     const call = this.#calls.get(token)
-    if (call === undefined || call.state !== 'pending') return false
-    this.#lend(call)
+    if (call === undefined || call.early !== null) return false
+    if (leaseMs > 0) call.leaseMs = Math.min(leaseMs, LONGEST_LEASE_MS)
+    if (call.state === 'pending') this.#lend(call)
     return true
   }
 
-  #lend(call: OpenCall): void {
+  /** Nobody here waits for it any more, but the work goes on: it is known again when its events are offered anew. */
+  suspend(call: OpenCall): void {
+    if (call.state !== 'pending') return
+    call.state = 'closed'
+    call.suspended = true
     call.lease?.cancel()
-    call.lease = this.#clock.after(call.leaseMs, () =>
-      this.#finish(call, { kind: 'retryable', status: 0, why: `no callback within ${call.leaseMs} ms` }),
-    )
+    this.#calls.delete(call.token)
+    call.credit.whenGone = null
+    call.credit.finish(this.#clock.now(), false)
   }
 
-  #finish(call: OpenCall, o: Outcome): void {
+  #lend(call: OpenCall): void {
+    const { token, sub, leaseMs, members, credit } = call
+    this.#leases.save({ token, sub, pod: credit.pod, leaseMs, untilMs: this.#clock.wall() + leaseMs, members })
+    this.#wait(call, leaseMs)
+  }
+
+  #wait(call: OpenCall, ms: number): void {
+    call.lease?.cancel()
+    call.lease = this.#clock.after(Math.max(0, ms), () => {
+      this.#finish(call, { kind: 'retryable', status: 0, why: `no callback within ${call.leaseMs} ms` }, false)
+    })
+    call.credit.whenGone = () => {
+      const why = `the pod ${call.credit.pod} is gone before it called back`
+      this.#finish(call, { kind: 'retryable', status: 0, why }, false)
+    }
+  }
+
+  #finish(call: OpenCall, o: Outcome, byCallback: boolean): void {
     if (call.state !== 'pending') return
-    this.#close(call, o)
+    this.#close(call, o, byCallback)
     call.answer!(o)
   }
 
-  #close(call: OpenCall, o: Outcome): void {
+  #close(call: OpenCall, o: Outcome, byCallback: boolean): void {
     call.state = 'closed'
     call.lease?.cancel()
     this.#calls.delete(call.token)
+    this.#leases.end(call.token, byCallback)
     call.credit.finish(this.#clock.now(), o.kind === 'accepted')
   }
+}
+
+export function memberOf(d: Delivery, attempt: number): LeaseMember {
+  return { position: d.position, source: d.event.source, id: d.event.id, attempt }
 }

@@ -2,7 +2,9 @@ import type { Delivery } from '../contract/delivery.ts'
 import type { SubId } from '../contract/ids.ts'
 import type { Outcome, Rejected } from '../contract/outcome.ts'
 import type { Credit } from '../contract/target.ts'
+import { Adopted } from './adopted.ts'
 import { endedInOrder, gatherBatch, outcomeOfMember } from './batch.ts'
+import { memberOf, type OpenCall } from './callbacks.ts'
 import { Counts } from './counts.ts'
 import { Fate, type Surroundings } from './fate.ts'
 import { LaneTable } from './lane-table.ts'
@@ -43,6 +45,7 @@ export class Deliverer implements WalkHost {
   readonly reader: Reader
   readonly #s: Surroundings
   readonly #fate: Fate
+  readonly #adopted: Adopted
 
   constructor(id: SubId, spec: RunningSpec, s: Surroundings) {
     this.id = id
@@ -51,6 +54,13 @@ export class Deliverer implements WalkHost {
     this.route = new Route(spec, s.clock)
     this.reader = new Reader(id, this.table, this.route, s, (w) => this.#ask(w))
     this.#fate = new Fate(s, this.counts, this.table, this.route, this.reader)
+    this.#adopted = new Adopted(
+      s,
+      this.route,
+      (w, a, o) => this.#decide(w, a, outcomeOfMember(w, a, o), s.clock.now()),
+      () => this.reader.pump(),
+    )
+    this.#adopted.adopt()
   }
 
   // -- offer ------------------------------------------------------------------------------------------------------
@@ -79,8 +89,16 @@ export class Deliverer implements WalkHost {
     const nowMs = this.#s.clock.now()
     const w = new Walk(this, home, d, lane, table.keyOf(d.event), nowMs)
     this.#s.budget.take(d.bytes)
-    table.put(w, d.phase === 'subscriber')
+    const held = d.phase === 'subscriber' && this.route.subscriber.target !== null ? this.#adopted.of(d) : undefined
+    table.put(w, d.phase === 'subscriber' && held === undefined)
     if (cameBack) this.#pickUp(w)
+    if (held !== undefined) {
+      table.begin(w)
+      w.attempts = held.attempt
+      w.state = 'attempting'
+      lane.attempting++
+      this.#adopted.take(w, held)
+    }
     if (!reader.pumping) reader.pump()
     return reader.mayReadOn(lane)
   }
@@ -143,7 +161,8 @@ export class Deliverer implements WalkHost {
 
   #answerableLater(w: Walk, c: Credit, parts: AttemptParts): RunningAttempt {
     const { callbacks } = this.#s
-    const call = callbacks.open(c)
+    const members = (parts.members ?? [w]).map((m) => memberOf(m.d, m.attempts))
+    const call = callbacks.open(c, this.route.plan.key, members)
     const a = new RunningAttempt(w, { ...parts, call, headers: [...parts.headers, ...callbacks.headerOf(call)] })
     call.answer = (o) => this.answered(a, o)
     return a
@@ -242,7 +261,32 @@ export class Deliverer implements WalkHost {
   leave(): void {
     this.reader.leaving = true
     this.reader.stop()
+    this.#suspendCalls()
     for (const lane of this.table.lanes()) this.handBackWaiting(lane)
+  }
+
+  /** Subscribers that will call back are not waited for: their leases are kept, their events are known again. */
+  #suspendCalls(): void {
+    for (const lane of this.table.lanes()) {
+      for (let w = lane.first; w !== null;) {
+        const next: Walk | null = w.after
+        const call = w.state === 'attempting' ? (w.last?.call ?? null) : null
+        if (call !== null && (call.state === 'pending' || call.suspended)) {
+          this.#suspend(call)
+          this.#fate.handBack(w)
+        }
+        w = next
+      }
+    }
+    for (const call of this.#adopted.calls()) this.#suspend(call)
+  }
+
+  #suspend(call: OpenCall): void {
+    if (call.state !== 'pending') return
+    this.#s.callbacks.suspend(call)
+    this.#adopted.forget(call)
+    this.route.subscriber.attempting--
+    this.route.limiter.give()
   }
 
   /** Replies and dead letters go on: their event has been attempted, handing it back would repeat that. */

@@ -142,6 +142,13 @@ export class LaneTable {
     this.attempting--
   }
 
+  /** It has begun elsewhere: it never stands in line. */
+  begin(w: Walk): void {
+    assert(!w.begun && !w.lined, 'what has begun before does not stand in line')
+    w.begun = true
+    w.lane.begun++
+  }
+
   /** It had begun and has not: it is the next of its lane again. */
   putBack(w: Walk): void {
     assert(w.begun && !w.lined, 'what goes back in line has left it')

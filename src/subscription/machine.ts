@@ -3,6 +3,7 @@ import type { Delivery, Position, Undecodable } from '../contract/delivery.ts'
 import type { Feed, Intake } from '../contract/feed.ts'
 import type { TriggerIndex } from '../contract/filter.ts'
 import type { LaneId, SubId } from '../contract/ids.ts'
+import { type LeaseStore, NO_LEASES } from '../contract/leases.ts'
 import type { Observer } from '../contract/observer.ts'
 import type { Outcome } from '../contract/outcome.ts'
 import type { Target } from '../contract/target.ts'
@@ -36,6 +37,8 @@ export interface MachineOptions {
   readonly callbackUrl?: (token: string) => string
   /** Unguessable tokens; random ones unless said. */
   readonly newToken?: () => string
+  /** Keeps leases over a restart; nobody does unless said. */
+  readonly leases?: LeaseStore
 }
 
 /** The place of one stream or source: its intake, and the feed that goes with it. */
@@ -71,8 +74,8 @@ export interface DeliveryMachine {
   replay(sub: SubId, d: Delivery, home: Home): boolean
   /** A subscriber with `ack: callback` says how it ended; false = nobody waits for this token (any more). */
   complete(token: string, o: Outcome): boolean
-  /** It needs longer: the lease begins anew. */
-  extendLease(token: string): boolean
+  /** It needs longer: the lease begins anew, `leaseMs` long (24 h at most); 0 = as long as before. */
+  extendLease(token: string, leaseMs?: number): boolean
   /** Takes nothing more; resolves when all that runs has ended, or was handed back because the signal aborted. */
   drain(signal: AbortSignal): Promise<void>
 }
@@ -93,7 +96,7 @@ class Machine implements DeliveryMachine {
   constructor(o: MachineOptions) {
     const { clock, random, log, observer, budget } = o
     this.#departures = new Departures(clock)
-    const callbacks = new Callbacks(clock, o.newToken ?? randomId, o.callbackUrl ?? ((token) => token))
+    const callbacks = new Callbacks(clock, o.newToken ?? randomId, o.callbackUrl ?? ((token) => token), o.leases ?? NO_LEASES)
     this.#s = { clock, random, log, observer, budget, bounds: o.bounds ?? LANE_BOUNDS, callbacks, departures: this.#departures }
     const slices = clock.every(SLICE_KEPT_MS, () =>
       this.#subs.forEach((sub) => ownSlices(sub.table, clock.now() - SLICE_KEPT_MS)),
@@ -159,8 +162,8 @@ class Machine implements DeliveryMachine {
     return this.#s.callbacks.complete(token, o)
   }
 
-  extendLease(token: string): boolean {
-    return this.#s.callbacks.extend(token)
+  extendLease(token: string, leaseMs = 0): boolean {
+    return this.#s.callbacks.extend(token, leaseMs)
   }
 
   async drain(signal: AbortSignal): Promise<void> {
