@@ -97,9 +97,17 @@ function settingsFrom(args: Parsed, paths: readonly string[]): Parameters<typeof
     adminInsecure: args.flag('admin-insecure'),
     adminHosts: args.list('admin-host'),
     metricsDetail: detail === 'trigger',
+    traces: tracesWanted(),
     memoryLimitBytes: memoryLimitBytes(),
     inherited: { path: process.env['PATH'] ?? '/usr/bin:/bin', home: process.env['HOME'] ?? '/' },
   }
+}
+
+/** The variables of the OpenTelemetry specification; the endpoint itself is read by its exporter. */
+function tracesWanted(): boolean {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_SDK_DISABLED } = process.env
+  const endpoint = OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? OTEL_EXPORTER_OTLP_ENDPOINT ?? ''
+  return endpoint !== '' && OTEL_SDK_DISABLED?.toLowerCase() !== 'true'
 }
 
 function oneOf<T extends string>(args: Parsed, option: string, allowed: readonly T[]): T {
