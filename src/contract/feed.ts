@@ -64,7 +64,19 @@ export interface Feed {
   flush(signal: AbortSignal): Promise<void>
   /** What was given up and waits for a person; undefined = kept elsewhere. */
   readonly parked: ParkedStore
+  /** Second, temporary readers beside the live ones; absent where the system has one reader a subscription. */
+  readonly replays?: ReplayFeed
   readonly can: Readonly<{ seek: boolean; release: boolean; lease: boolean; ordered: boolean; exactBacklog: boolean }>
+}
+
+/** The part of a feed that reads history once more: in its own seat, with its own durable position. */
+export interface ReplayFeed {
+  /** The newest position there is; 0 = none. */
+  head(): Position
+  /** As `Feed.attach`, for what lies up to and with `until`. What is given up is parked as an event of `of`. */
+  attach(sub: SubId, key: string, from: Start, until: Position, of: string): void
+  /** Everything up to its end is read and settled, also what was detached. */
+  through(sub: SubId): boolean
 }
 
 export interface ParkedEntry {

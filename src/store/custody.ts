@@ -18,7 +18,9 @@ import type { Kv } from '../vendor/lmdb/kv.ts'
 import { openLmdb } from '../vendor/lmdb/open.ts'
 import { DueOffers } from './due.ts'
 import { formatMember } from './format.ts'
-import { GroupCommit } from './group-commit.ts'
+import { Ballast } from './ballast.ts'
+import { diskOf } from './disk.ts'
+import { GroupCommit, NO_DISK, type GroupDisk } from './group-commit.ts'
 import { Kept, type Delayed, type KeepHooks, type KeptRef } from './kept.ts'
 import type { KeptItem } from './kept-record.ts'
 
@@ -74,13 +76,21 @@ class LocalCustody implements Custody {
     const { clock, log } = parts
     this.#kv = kv
     this.#clock = clock
-    this.#group = new GroupCommit(kv, clock, (fault) => {
+    const onFatal = (fault: Fault): void => {
       log.error('nothing is taken into custody any more', { error: fault })
       parts.onFatal?.(fault)
-    })
+    }
+    this.#group = new GroupCommit(kv, clock, onFatal, this.#disk(parts))
     this.#group.join(formatMember(kv, parts.dir))
     this.#kept = this.parked = new Kept(kv, this.#group, log)
     this.#due = new DueOffers(this.#kept, clock)
+  }
+
+  #disk({ dir, kv }: CustodyParts): GroupDisk {
+    if (kv !== undefined) return NO_DISK
+    const ballast = new Ballast(dir)
+    ballast.take()
+    return { freeBytes: () => diskOf(dir).freeBytes, makeRoom: () => ballast.drop() }
   }
 
   wrap(inner: Feed, intake: Intake, keyOf: (sub: SubId) => Key): Feed {

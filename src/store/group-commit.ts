@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { Fault, messageOf } from '../runtime/errors.ts'
-import { isOutOfSpace, type Batch, type Kv } from '../vendor/lmdb/kv.ts'
+import { isInputOutput, isOutOfSpace, type Batch, type Kv } from '../vendor/lmdb/kv.ts'
 import { COMMITS } from './keys.ts'
 
 /** Somebody who writes into the commits of one environment. The three are called in this order, one commit at a time. */
@@ -13,10 +13,24 @@ export interface Member {
   failed(error: Error): void
 }
 
+/** The disk a store is on, as far as a failed commit asks for it. */
+export interface GroupDisk {
+  freeBytes(): number
+  /** Nothing could be written: gives up what was set aside for this. */
+  makeRoom(): void
+}
+
+/** No disk at all. */
+export const NO_DISK: GroupDisk = { freeBytes: () => Infinity, makeRoom() {} }
+
 /** A commit that takes longer than this counts as failed: the disk, or the library, hangs. */
 const LONGEST_COMMIT_MS = 120_000
+/** Once more after that: a process that was stopped itself runs its timers before it hears of its flush. */
+const LAST_LOOK_MS = 1_000
 /** Pause before the next commit after one for which the disk had no room. */
-const FULL_DISK_PAUSE_MS = 500
+const FULL_DISK_PAUSE_MS = 1_000
+/** So much a commit writes besides what it was given, at most: pages of its trees. */
+const COMMIT_OVERHEAD_BYTES = 2 ** 20
 
 /**
  * Group commit: whatever its members have to write in a turn of the loop goes into one transaction and one flush, and
@@ -30,6 +44,7 @@ export class GroupCommit {
   readonly #kv: Kv
   readonly #clock: Clock
   readonly #onFatal: (fault: Fault) => void
+  readonly #disk: GroupDisk
   readonly #members: Member[] = []
   #state: 'idle' | 'due' | 'writing' | 'paused' | 'broken' | 'closed' = 'idle'
   /** Somebody needs another commit after the one that runs. */
@@ -40,10 +55,11 @@ export class GroupCommit {
   #commits: number
   #waiters: ((error?: Error) => void)[] = []
 
-  constructor(kv: Kv, clock: Clock, onFatal: (fault: Fault) => void) {
+  constructor(kv: Kv, clock: Clock, onFatal: (fault: Fault) => void, disk: GroupDisk) {
     this.#kv = kv
     this.#clock = clock
     this.#onFatal = onFatal
+    this.#disk = disk
     const stored = kv.get(COMMITS)
     this.#commits = stored === undefined ? 0 : readCount(stored)
   }
@@ -127,16 +143,17 @@ export class GroupCommit {
     if (ops.size === 0) return this.#flushed(waiters)
     const commit = ++this.#commits
     ops.put(COMMITS, writeCount(commit))
-    const watch = this.#clock.after(LONGEST_COMMIT_MS, () =>
-      this.#break(new Error(`not flushed within ${LONGEST_COMMIT_MS / 1000} s`), waiters),
-    )
+    const hangs = (): void => this.#break(new Error(`not flushed within ${LONGEST_COMMIT_MS / 1000} s`), waiters)
+    let watch = this.#clock.after(LONGEST_COMMIT_MS, () => {
+      watch = this.#clock.after(LAST_LOOK_MS, hangs)
+    })
     this.#kv.commit(
       (b) => ops.into(b),
       (error) => {
         watch.cancel()
         if (this.#state !== 'writing') return
         if (error === undefined) this.#flushed(waiters)
-        else this.#failed(error, commit, waiters)
+        else this.#failed(error, commit, ops.bytes, waiters)
       },
     )
   }
@@ -157,19 +174,24 @@ export class GroupCommit {
     for (const f of waiters) f()
   }
 
-  #failed(error: Error, commit: number, waiters: readonly ((error?: Error) => void)[]): void {
+  #failed(error: Error, commit: number, bytes: number, waiters: readonly ((error?: Error) => void)[]): void {
     // Out of space before the transaction became visible leaves the store as it was: that is a full stream, not a broken
     // one. Visible but not flushed is broken: nobody can say what a crash would leave.
-    if (!isOutOfSpace(error) || this.#visible(commit)) return this.#break(error, waiters)
+    if (!this.#noRoom(error, bytes) || this.#visible(commit)) return this.#break(error, waiters)
     this.#commits = commit - 1
     this.#waiters.unshift(...waiters)
     this.#state = 'paused'
+    this.#disk.makeRoom()
     for (const m of this.#members) m.failed(error)
     this.#clock.after(FULL_DISK_PAUSE_MS, () => {
       if (this.#state !== 'paused') return
       this.#state = 'idle'
       if (this.#again || this.#waiters.length > 0) this.need()
     })
+  }
+
+  #noRoom(error: Error, bytes: number): boolean {
+    return isOutOfSpace(error) || (isInputOutput(error) && this.#disk.freeBytes() < 2 * bytes + COMMIT_OVERHEAD_BYTES)
   }
 
   #visible(commit: number): boolean {
@@ -190,11 +212,14 @@ export class GroupCommit {
 class Operations implements Batch {
   readonly #keys: Uint8Array[] = []
   readonly #values: (Uint8Array | undefined)[] = []
+  /** Of all values. */
+  bytes = 0
 
   get size(): number {
     return this.#keys.length
   }
   put(key: Uint8Array, value: Uint8Array): void {
+    this.bytes += value.length
     this.#keys.push(key)
     this.#values.push(value)
   }

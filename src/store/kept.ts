@@ -19,7 +19,7 @@ import {
 } from './keys.ts'
 
 /** Per subscription; beyond either of them nothing more is parked and reading stops (DESIGN §5). */
-export const MOST_PARKED = { events: 100_000, bytes: 2 ** 30 }
+export const MOST_PARKED = { events: 100_000, bytes: 2 ** 30 } as const
 /** Deletes a commit, so that no commit holds up the events that wait for the next one. */
 const DELETES_A_COMMIT = 256
 const ID_DIGITS = 13
@@ -81,6 +81,7 @@ export class Kept implements Member, ParkedStore {
   readonly #kv: Kv
   readonly #group: GroupCommit
   readonly #log: Log
+  readonly #mostParked: { readonly events: number; readonly bytes: number }
   readonly #lines = new Map<string, Line>()
   /** Numbers whose deliveries are being deleted, with what the running commit deletes. */
   #forgotten: number[] = []
@@ -89,6 +90,8 @@ export class Kept implements Member, ParkedStore {
   /** The same, in the running commit. */
   #marked: Line[] = []
   #nextNumber = 1
+  #delayedBytes = 0
+  #parkedBytes = 0
   #waiting: Op[] = []
   #writing: Op[] = []
   /** What waits to be parked, by line: it counts against the limits already. */
@@ -96,7 +99,13 @@ export class Kept implements Member, ParkedStore {
   /** Parked ones that are being removed, so that nobody counts them twice. */
   readonly #unparking = new Set<string>()
 
-  constructor(kv: Kv, group: GroupCommit, log: Log) {
+  constructor(
+    kv: Kv,
+    group: GroupCommit,
+    log: Log,
+    mostParked: { readonly events: number; readonly bytes: number } = MOST_PARKED,
+  ) {
+    this.#mostParked = mostParked
     this.#kv = kv
     this.#group = group
     this.#log = log
@@ -104,6 +113,8 @@ export class Kept implements Member, ParkedStore {
       const line = { key: nameOf(key), ...(JSON.parse(Buffer.from(value).toString()) as Omit<Line, 'key'>) }
       this.#lines.set(line.key, line)
       this.#nextNumber = Math.max(this.#nextNumber, line.number + 1)
+      this.#delayedBytes += line.delayed.bytes
+      this.#parkedBytes += line.parked.bytes
     }
     for (const key of kv.keys(FORGOTTENS.from, FORGOTTENS.to, Number.MAX_SAFE_INTEGER)) {
       const number = readForgottenKey(key)
@@ -114,11 +125,12 @@ export class Kept implements Member, ParkedStore {
     if (this.#forgotten.length > 0) group.need()
   }
 
-  /** Bytes of everything delayed, in all lines. */
+  /** Bytes of everything kept, delayed and parked, in all lines. */
+  get bytes(): number {
+    return this.#delayedBytes + this.#parkedBytes
+  }
   get delayedBytes(): number {
-    let bytes = 0
-    for (const line of this.#lines.values()) bytes += line.delayed.bytes
-    return bytes
+    return this.#delayedBytes
   }
 
   line(key: string): Line {
@@ -145,8 +157,8 @@ export class Kept implements Member, ParkedStore {
     const value = this.#encode(item, hooks)
     if (value === null) return
     const soon = this.#parking.get(line) ?? { events: 0, bytes: 0 }
-    const full = line.parked.events + soon.events >= MOST_PARKED.events
-    if (full || line.parked.bytes + soon.bytes + value.length > MOST_PARKED.bytes) return hooks.done(false)
+    const full = line.parked.events + soon.events >= this.#mostParked.events
+    if (full || line.parked.bytes + soon.bytes + value.length > this.#mostParked.bytes) return hooks.done(false)
     add(soon, 1, value.length)
     this.#parking.set(line, soon)
     const id = ++line.lastId
@@ -188,6 +200,8 @@ export class Kept implements Member, ParkedStore {
     const line = this.#lines.get(key)
     if (line === undefined) return false
     this.#lines.delete(key)
+    this.#delayedBytes -= line.delayed.bytes
+    this.#parkedBytes -= line.parked.bytes
     for (const op of this.#waiting) if (op.line === line) op.hooks?.done(false)
     this.#waiting = this.#waiting.filter((op) => op.line !== line)
     this.#forgetting.push(line)
@@ -262,7 +276,7 @@ export class Kept implements Member, ParkedStore {
       if (op.put !== null) b.put(op.put.key, op.put.value)
       if (op.was !== null) b.remove(delayedKey(op.line.number, op.was.dueMs, op.was.id))
       if (op.unparks !== null) b.remove(parkedKey(op.line.number, op.unparks.id))
-      count(op, 1)
+      this.#count(op, 1)
       lines.add(op.line)
     }
     for (const line of lines) {
@@ -296,14 +310,14 @@ export class Kept implements Member, ParkedStore {
     this.#forgetting.unshift(...this.#marked)
     this.#marked = []
     for (const op of failed) {
-      count(op, -1)
+      this.#count(op, -1)
       // What only takes out of the store is tried again with the next commit; what puts in is given back.
       if (op.hooks === null && !this.#group.broken) this.#waiting.push(op)
       op.hooks?.undo()
       op.hooks?.done(false)
     }
-    if (!this.#group.broken) return
-    for (const op of this.#waiting.splice(0)) op.hooks?.done(false)
+    if (this.#group.broken) for (const op of this.#waiting.splice(0)) op.hooks?.done(false)
+    else if (this.#waiting.length + this.#forgetting.length > 0) this.#group.need()
   }
 
   #writeForgotten(b: Batch): void {
@@ -321,6 +335,19 @@ export class Kept implements Member, ParkedStore {
     if (delayed.length + parked.length > 0) return
     b.remove(forgottenKey(number))
     this.#forgotten.shift()
+  }
+
+  /** Counts what an operation puts in and takes out; `sign` -1 takes the counting back. */
+  #count(op: Op, sign: 1 | -1): void {
+    const { delayed, parked } = op.line
+    const before = { delayed: delayed.bytes, parked: parked.bytes }
+    if (op.put !== null) add(op.delays === null ? parked : delayed, sign, op.put.value.length)
+    if (op.was !== null) add(delayed, -sign, op.was.bytes)
+    if (op.unparks !== null) add(parked, -sign, op.unparks.bytes)
+    // Of a forgotten line nothing counts any more.
+    if (this.#lines.get(op.line.key) !== op.line) return
+    this.#delayedBytes += delayed.bytes - before.delayed
+    this.#parkedBytes += parked.bytes - before.parked
   }
 
   #push(op: Op): void {
@@ -355,15 +382,7 @@ export class Kept implements Member, ParkedStore {
 
 const EMPTY = new Uint8Array(0)
 
-/** Counts what an operation puts in and takes out; `sign` -1 takes the counting back. */
-function count(op: Op, sign: 1 | -1): void {
-  const { line } = op
-  if (op.put !== null) add(op.delays === null ? line.parked : line.delayed, sign, op.put.value.length)
-  if (op.was !== null) add(line.delayed, -sign as 1 | -1, op.was.bytes)
-  if (op.unparks !== null) add(line.parked, -sign as 1 | -1, op.unparks.bytes)
-}
-
-function add(to: { events: number; bytes: number }, sign: 1 | -1, bytes: number): void {
+function add(to: { events: number; bytes: number }, sign: number, bytes: number): void {
   to.events += sign
   to.bytes += sign * bytes
 }

@@ -8,6 +8,7 @@ import type { Batch, Kv } from '../vendor/lmdb/kv.ts'
 import { Block, BLOCK_BYTES, BLOCK_EVENTS, encodeBlock } from './blocks.ts'
 import { LogIndex } from './log-index.ts'
 import type { LogReader, LogView } from './log-view.ts'
+import { ROUTED_A_TURN } from './parts.ts'
 import { Tail } from './tail.ts'
 
 /** One append that waits for its commit. */
@@ -25,6 +26,7 @@ export interface Append {
 /** What the log asks of the stream around it. */
 export interface DurableLogHooks {
   wall(): number
+  soon(f: () => void): void
   /** Settles a delivery in the commit that is being gathered. */
   settleNow(d: Delivery): boolean
   reopen(d: Delivery): void
@@ -77,6 +79,8 @@ export class DurableLog implements LogView, Member {
   #waitingBytes = 0
   #writing: Append[] = []
   #writingBlocks: BlockKey[] = []
+  /** Some of what is durable is to be routed in the next turn. */
+  #routing = false
 
   constructor(kv: Kv, group: GroupCommit, hooks: DurableLogHooks) {
     this.#kv = kv
@@ -98,6 +102,9 @@ export class DurableLog implements LogView, Member {
   }
   get head(): Position {
     return this.#head
+  }
+  get end(): Position {
+    return this.#state.next - 1
   }
   reader(): LogReader {
     return new BlockReader(this.#kv, this.tail)
@@ -139,7 +146,7 @@ export class DurableLog implements LogView, Member {
   }
   /** Bytes from about `position` to the end; never too few. */
   bytesFrom(position: Position): number {
-    const before = position > this.#head ? this.#state.bytes : (this.#index.at(position)?.bytesBefore ?? this.#state.bytes)
+    const before = position >= this.#state.next ? this.#state.bytes : (this.#index.at(position)?.bytesBefore ?? this.#state.bytes)
     return this.#state.bytes - before + this.#waitingBytes
   }
 
@@ -245,11 +252,19 @@ export class DurableLog implements LogView, Member {
       this.#hooks.appended(a)
       a.done(DURABLE)
     }
-    for (const end = this.tail.next; this.#head + 1 < end;) {
+    if (!this.#routing) this.#route()
+  }
+
+  /** A burst is routed over several turns, so that nobody else waits long for his. */
+  #route(): void {
+    const end = Math.min(this.tail.next - 1, this.#head + ROUTED_A_TURN)
+    while (this.#head < end) {
       const position = ++this.#head
       this.#hooks.route(position, this.tail.get(position)!, this.tail.sizeOf(position))
     }
-    this.#hooks.handedOn()
+    this.#routing = this.#head < this.tail.next - 1
+    if (this.#routing) this.#hooks.soon(() => this.#route())
+    else this.#hooks.handedOn()
   }
 
   /** Deletes whole blocks from the old end while everything in them is settled and too old or too much. */

@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Position } from '../contract/delivery.ts'
 import type { Feed, Intake } from '../contract/feed.ts'
 import type { Appended, AppendOptions, StreamStats } from '../contract/stream.ts'
@@ -6,15 +7,17 @@ import type { CloudEvent } from '../event/event.ts'
 import { encodeStored } from '../event/stored.ts'
 import type { Timer } from '../runtime/clock.ts'
 import { assert } from '../runtime/errors.ts'
+import { Ballast } from '../store/ballast.ts'
+import { diskOf, type Disk } from '../store/disk.ts'
 import { formatMember } from '../store/format.ts'
 import { GroupCommit } from '../store/group-commit.ts'
 import { Kept } from '../store/kept.ts'
 import { openLmdb } from '../vendor/lmdb/open.ts'
 import type { Kv } from '../vendor/lmdb/kv.ts'
 import { DurableLog, type Append } from './durable-log.ts'
-import { LogFeed, unread } from './log-feed.ts'
+import { LogFeed } from './log-feed.ts'
 import { MOST_WAITING_BYTES, tooLarge, type Holding, type LogStream, type OnFatal, type StreamParts } from './parts.ts'
-import { diskOf, Room, type Disk, type Held } from './room.ts'
+import { Room, type Held } from './room.ts'
 import { loadSeats, SeatRecords } from './seat-records.ts'
 import { lowestHeld, type Seat } from './seat.ts'
 
@@ -31,6 +34,9 @@ export interface EmbeddedParts extends StreamParts {
 const TAIL_BYTES = 4 * 2 ** 20
 const RETENTION_EVERY_MS = 1_000
 const RETRY_MS = 1_000
+/** An event may take this many times its bytes in pages, and the trees take these. */
+const FILE_WASTE = 1.5
+const FILE_LEAST_BYTES = 2 ** 20
 /** After a jump of the wall clock nothing is deleted by age for a while: it may jump back. */
 const JUMP_MS = 5_000
 const AFTER_JUMP_MS = 30_000
@@ -57,6 +63,7 @@ class EmbeddedStream implements LogStream {
   readonly #records: SeatRecords
   readonly #seats: Map<string, Seat>
   readonly #room: Room
+  readonly #ballast: Ballast | undefined
   readonly #retention: Timer
   #feed: LogFeed | undefined
   #closed = false
@@ -67,7 +74,11 @@ class EmbeddedStream implements LogStream {
   constructor(parts: EmbeddedParts, kv: Kv) {
     this.#p = parts
     this.#kv = kv
-    this.#group = new GroupCommit(kv, parts.clock, parts.onFatal)
+    const disk = parts.disk ?? (() => diskOf(parts.dir))
+    this.#ballast = parts.kv === undefined ? new Ballast(parts.dir) : undefined
+    this.#ballast?.take()
+    const makeRoom = (): void => this.#ballast?.drop()
+    this.#group = new GroupCommit(kv, parts.clock, parts.onFatal, { freeBytes: () => disk().freeBytes, makeRoom })
     this.#group.join(formatMember(kv, parts.dir))
     // The order in which they write matters: appends and kept deliveries settle positions, the records come last.
     this.#log = this.#openLog()
@@ -75,7 +86,12 @@ class EmbeddedStream implements LogStream {
     const { seats, routed } = loadSeats(kv, this.#kept, this.#log.first)
     this.#seats = seats
     this.#records = new SeatRecords(this.#group, parts.clock, routed, () => this.#log.head)
-    this.#room = new Room(parts.plan.maxUnsettledBytes, parts.clock, () => this.#held(), parts.disk ?? (() => diskOf(parts.dir)))
+    this.#room = new Room(parts.plan.maxUnsettledBytes, {
+      clock: parts.clock,
+      held: () => this.#held(),
+      disk,
+      reusableBytes: () => this.#reusableBytes(),
+    })
     this.#offsetMs = this.#clockOffset()
     this.#retention = parts.clock.every(RETENTION_EVERY_MS, () => this.#lookForOld())
   }
@@ -157,13 +173,7 @@ class EmbeddedStream implements LogStream {
   }
 
   holdings(): readonly Holding[] {
-    const { head } = this.#log
-    return [...this.#seats.values()].map((s) => ({
-      key: s.key,
-      attached: s.attached,
-      position: s.position(head),
-      unread: unread(s, head),
-    }))
+    return [...this.#seats.values()].map((s) => s.holding(this.#log))
   }
 
   forget(key: string): boolean {
@@ -174,6 +184,7 @@ class EmbeddedStream implements LogStream {
     const { clock, observer, id } = this.#p
     return new DurableLog(this.#kv, this.#group, {
       wall: () => clock.wall(),
+      soon: (f) => clock.soon(f),
       over: (a: Append) => this.#p.budget?.give(a.bytes),
       settleNow: (d) => this.#feed?.settleNow(d) ?? false,
       reopen: (d) => this.#feed?.reopen(d),
@@ -201,6 +212,14 @@ class EmbeddedStream implements LogStream {
     return { key, position, bytes: this.#log.bytesFrom(position) + this.#kept.delayedBytes }
   }
 
+  /** LMDB's file never shrinks: what was deleted is room for what comes. Reckoned with what its pages may waste. */
+  #reusableBytes(): number {
+    if (this.#p.kv !== undefined) return 0
+    const file = statSync(join(this.#p.dir, 'data.mdb'), { throwIfNoEntry: false })
+    const live = this.#log.bytes + this.#kept.bytes
+    return Math.max(0, (file?.size ?? 0) - FILE_WASTE * live - FILE_LEAST_BYTES)
+  }
+
   #history(): { readonly beforeMs: number; readonly mostBytes: number } {
     const { plan, clock } = this.#p
     return { beforeMs: clock.now() < this.#keepUntilMs ? 0 : clock.wall() - plan.retentionMs, mostBytes: plan.maxBytes }
@@ -216,6 +235,7 @@ class EmbeddedStream implements LogStream {
     }
     this.#offsetMs = offsetMs
     if (this.#log.deletable()) this.#group.need()
+    if (!this.#group.outOfSpace) this.#ballast?.take()
   }
 
   #clockOffset(): number {

@@ -1,5 +1,5 @@
 import type { Delivery, DetachedState, Position, Settlement, Undecodable } from '../contract/delivery.ts'
-import type { Backlog, Feed, Intake, ParkedStore, Start } from '../contract/feed.ts'
+import type { Backlog, Feed, Intake, ParkedStore, ReplayFeed, Start } from '../contract/feed.ts'
 import type { LaneId, SubId } from '../contract/ids.ts'
 import { CloudEvent } from '../event/event.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -7,7 +7,7 @@ import { assert, Fault } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { DueOffers } from '../store/due.ts'
 import type { GroupCommit } from '../store/group-commit.ts'
-import type { Delayed, Kept, KeepHooks } from '../store/kept.ts'
+import type { Delayed, Kept, KeepHooks, Line } from '../store/kept.ts'
 import type { KeptItem } from '../store/kept-record.ts'
 import { CatchUp } from './catch-up.ts'
 import type { LogView } from './log-view.ts'
@@ -91,13 +91,28 @@ export class LogFeed implements Feed {
     for (const seat of this.#bySub) if (seat !== undefined) this.#leaveHead(seat, this.#nextOf(seat))
   }
 
+  readonly replays: ReplayFeed = {
+    head: () => this.#log.head,
+    attach: (sub, key, from, until, of) => this.#attach(sub, key, from, until, this.#p.kept.line(of)),
+    through: (sub) => {
+      const seat = this.#bySub[sub]
+      return seat === undefined || seat.unread(this.#log) + seat.window.count + seat.line.delayed.events === 0
+    },
+  }
+
   attach(sub: SubId, key: string, from: Start): void {
+    this.#attach(sub, key, from, Infinity, this.#p.kept.line(key))
+  }
+
+  #attach(sub: SubId, key: string, from: Start, until: Position, parkLine: Line): void {
     const known = this.#p.seats.get(key)
     assert(known === undefined || !known.attached, `subscription ${key} is attached twice`)
     const seat = known ?? new Seat(key, this.#p.kept.line(key), this.#resolve(from))
     if (known === undefined) this.#p.seats.set(key, seat)
-    else if (from.at !== 'committed') move(seat, this.#resolve(from))
+    else if (from.at !== 'committed') seat.move(this.#resolve(from))
     seat.sub = sub
+    seat.until = until
+    seat.parkLine = parkLine
     seat.attached = true
     seat.generation++
     seat.blocked = seat.stuck = false
@@ -183,7 +198,13 @@ export class LogFeed implements Feed {
   park(d: Delivery, state: DetachedState, done: (ok: boolean) => void): void {
     this.#keep(d as LogDelivery, state, done, (item, hooks) => {
       const { seat, kept } = d as LogDelivery
-      this.#p.kept.park(seat.line, item, kept, hooks)
+      if (kept === null || seat.parkLine === seat.line) return this.#p.kept.park(seat.parkLine, item, kept, hooks)
+      // Of a replay: it goes over to another line, and out of its own once it is there.
+      const done = (ok: boolean): void => {
+        if (ok) this.#p.kept.drop(kept)
+        hooks.done(ok)
+      }
+      this.#p.kept.park(seat.parkLine, item, null, { ...hooks, done })
     })
   }
 
@@ -192,7 +213,7 @@ export class LogFeed implements Feed {
     if (seat === undefined) return done(false)
     const state: DetachedState = { dueMs: 0, story: [], phase: 'subscriber', reason: 'undecodable' }
     const item = { event: null, undecodable: bad, state, lane, position: at, redelivery: 0, keptMs: this.#p.clock.wall() }
-    this.#p.kept.park(seat.line, item, null, this.#closing(seat, at, done))
+    this.#p.kept.park(seat.parkLine, item, null, this.#closing(seat, at, done))
   }
 
   extend(_d: Delivery, _leaseMs: number): void {
@@ -205,7 +226,7 @@ export class LogFeed implements Feed {
     if (to.at === 'committed') return Promise.resolve()
     const position = this.#resolve(to)
     this.#leaveHead(seat, this.#nextOf(seat))
-    move(seat, position)
+    seat.move(position)
     this.#p.changed(seat, 'soon')
     this.#read(seat)
     return this.#p.group.durable()
@@ -214,7 +235,7 @@ export class LogFeed implements Feed {
   backlog(sub: SubId): Backlog {
     const seat = this.#bySub[sub]
     if (seat === undefined) return { events: 0, exact: true, oldestMs: 0 }
-    const events = unread(seat, this.#log.head)
+    const events = seat.unread(this.#log)
     const oldest = seat.window.count > 0 ? seat.window.floor : events > 0 ? seat.next : 0
     return { events, exact: true, oldestMs: oldest === 0 ? 0 : this.#log.timeAt(oldest) }
   }
@@ -232,7 +253,7 @@ export class LogFeed implements Feed {
   // The arrows
 
   #joinHead(seat: Seat): void {
-    if (seat.atHead || !seat.attached) return
+    if (seat.atHead || !seat.attached || seat.until !== Infinity) return
     seat.atHead = true
     seat.next = this.#log.head + 1
     this.#p.changed(seat, 'later')
@@ -374,18 +395,4 @@ export class LogFeed implements Feed {
         return this.#resolve(from.otherwise)
     }
   }
-}
-
-/** Events a seat has not read, or reads again. */
-export function unread(seat: Seat, head: Position): number {
-  return seat.again.length + seat.returned.length + (seat.atHead ? 0 : Math.max(0, head + 1 - seat.next))
-}
-
-function move(seat: Seat, position: Position): void {
-  seat.generation++
-  seat.next = position
-  seat.window.clear()
-  seat.again = []
-  seat.returned.length = 0
-  seat.stuck = false
 }

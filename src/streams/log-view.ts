@@ -5,8 +5,10 @@ import type { CloudEvent } from '../event/event.ts'
 export interface LogView {
   /** Lowest position kept; head + 1 when none is. */
   readonly first: Position
-  /** Highest position that is durable and handed on, 0 = none. */
+  /** Highest position that is handed on, 0 = none. */
   readonly head: Position
+  /** Highest position that is durable: what lies between is handed on in the next turns. */
+  readonly end: Position
   reader(): LogReader
   /** The first position taken at `timeMs` or later, head + 1 when there is none. */
   positionAt(timeMs: number): Position

@@ -3,12 +3,12 @@ import type { Feed, Intake } from '../contract/feed.ts'
 import { DURABLE, type Appended, type AppendOptions, type StreamStats } from '../contract/stream.ts'
 import type { CloudEvent } from '../event/event.ts'
 import { assert } from '../runtime/errors.ts'
-import { GroupCommit } from '../store/group-commit.ts'
+import { GroupCommit, NO_DISK } from '../store/group-commit.ts'
 import { Kept } from '../store/kept.ts'
 import { MemoryKv } from '../store/memory-kv.ts'
-import { LogFeed, unread } from './log-feed.ts'
+import { LogFeed } from './log-feed.ts'
 import type { LogReader, LogView } from './log-view.ts'
-import { sizeOf, tooLarge, type Holding, type LogStream, type StreamParts } from './parts.ts'
+import { ROUTED_A_TURN, sizeOf, tooLarge, type Holding, type LogStream, type StreamParts } from './parts.ts'
 import { lowestHeld, Seat } from './seat.ts'
 import { Tail } from './tail.ts'
 
@@ -16,6 +16,8 @@ import { Tail } from './tail.ts'
 const MOST_UNSETTLED_BYTES = 256 * 2 ** 20
 /** Settled history it keeps for replay at most: memory is for what is on its way. */
 const MOST_HISTORY_BYTES = 16 * 2 ** 20
+/** What is parked is in memory as well. Per subscription. */
+const MOST_PARKED = { events: 100_000, bytes: 64 * 2 ** 20 }
 /** Part of the room that only replies and dead letters may use. */
 const RESERVE = 0.1
 const RETENTION_EVERY_MS = 1_000
@@ -47,12 +49,14 @@ class MemoryStream implements LogStream, LogView {
   #head: Position = 0
   #lastMs = 0
   #closed = false
+  /** Some of what was taken is to be routed in the next turn. */
+  #routing = false
 
   constructor(parts: StreamParts) {
     this.#p = parts
     const kv = new MemoryKv(parts.clock)
-    this.#group = new GroupCommit(kv, parts.clock, (fault) => parts.log.error(fault.message))
-    this.#kept = new Kept(kv, this.#group, parts.log)
+    this.#group = new GroupCommit(kv, parts.clock, (fault) => parts.log.error(fault.message), NO_DISK)
+    this.#kept = new Kept(kv, this.#group, parts.log, MOST_PARKED)
     this.#retention = parts.clock.every(RETENTION_EVERY_MS, () => this.#forgetOld())
   }
 
@@ -111,12 +115,7 @@ class MemoryStream implements LogStream, LogView {
   }
 
   holdings(): readonly Holding[] {
-    return [...this.#seats.values()].map((s) => ({
-      key: s.key,
-      attached: s.attached,
-      position: s.position(this.#head),
-      unread: unread(s, this.#head),
-    }))
+    return [...this.#seats.values()].map((s) => s.holding(this))
   }
 
   forget(key: string): boolean {
@@ -130,6 +129,9 @@ class MemoryStream implements LogStream, LogView {
   }
   get head(): Position {
     return this.#head
+  }
+  get end(): Position {
+    return this.#tail.next - 1
   }
   positionAt(timeMs: number): Position {
     return Math.min(this.#tail.positionAt(timeMs), this.#head + 1)
@@ -158,24 +160,33 @@ class MemoryStream implements LogStream, LogView {
       this.#p.observer.appended(this.#p.id, a.events.length, bytes, this.#p.clock.now() - a.atMs, a.events)
       a.done(DURABLE)
     }
-    for (const end = this.#tail.next; this.#head + 1 < end;) {
+    if (!this.#routing) this.#route()
+    if (this.#tail.bytes > 2 * this.#mostHistory) this.#forgetOld()
+  }
+
+  /** A burst is routed over several turns, so that nobody else waits long for his. */
+  #route(): void {
+    const end = Math.min(this.#tail.next - 1, this.#head + ROUTED_A_TURN)
+    while (this.#head < end) {
       const position = ++this.#head
       this.#feed?.route(position, this.#tail.get(position)!, this.#tail.sizeOf(position))
     }
-    if (this.#tail.bytes > 2 * this.#mostHistory) this.#forgetOld()
+    this.#routing = this.#head < this.#tail.next - 1
+    if (this.#routing) this.#p.clock.soon(() => this.#route())
   }
 
   /** Why no more events are taken, '' = they are. */
   #refusal(bytes: number, reserve: boolean): string {
     const most = this.#p.plan.maxUnsettledBytes || MOST_UNSETTLED_BYTES
     const limit = reserve ? most : most * (1 - RESERVE)
-    const soon = this.#waitingBytes + bytes
+    const soon = this.#waitingBytes + this.#kept.bytes + bytes
     // History is dropped by and by, so that it may be in the way only here: who holds what is asked when it matters.
     if (this.#tail.bytes + soon <= limit) return ''
     const held = lowestHeld(this.#seats, this.#head)
     const unsettled = this.#tail.bytesFrom(held.position) + soon
     if (unsettled <= limit) return ''
-    const who = held.key === '' ? 'they wait to be routed' : `${held.key} holds them since position ${held.position}`
+    const who =
+      held.key === '' ? 'they are delayed, parked or wait to be routed' : `${held.key} holds them since position ${held.position}`
     return `${unsettled} bytes are unsettled, at most ${limit} may be; ${who}`
   }
 

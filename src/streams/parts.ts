@@ -42,6 +42,9 @@ export interface LogStream extends Stream {
 /** Bytes that may wait for their commit, per stream: a disk that hangs must not fill the memory. */
 export const MOST_WAITING_BYTES = 64 * 2 ** 20
 
+/** Events handed on in one turn of the loop. */
+export const ROUTED_A_TURN = 256
+
 /** Attributes whose lengths count; the rest of an event is covered by the overhead. */
 const OVERHEAD_BYTES = 256
 /** What attributes may add to the largest event a stream takes. */

@@ -3,6 +3,7 @@ import type { SubId } from '../contract/ids.ts'
 import type { AttemptStory } from '../contract/outcome.ts'
 import type { CloudEvent } from '../event/event.ts'
 import type { Delayed, KeptRef, Line } from '../store/kept.ts'
+import type { Holding } from './parts.ts'
 import { Window } from './window.ts'
 
 /**
@@ -16,6 +17,8 @@ import { Window } from './window.ts'
 export class Seat {
   readonly key: string
   readonly line: Line
+  /** What is given up is kept there: its own line, or for a replay that of the subscription it replays for. */
+  parkLine: Line
   sub: SubId = -1
   attached = false
   atHead = false
@@ -36,6 +39,8 @@ export class Seat {
   dirty = false
   /** Deleted for good: nothing of it is stored any more. */
   gone = false
+  /** The last position it is to read: a replay ends there and never joins the head. */
+  until: Position = Infinity
   /** Being served by a reader, or waiting for one. */
   queued = false
   /** Went past in this process, without the stretch at the head that is going on. */
@@ -44,6 +49,7 @@ export class Seat {
   constructor(key: string, line: Line, next: Position) {
     this.key = key
     this.line = line
+    this.parkLine = line
     this.next = next
   }
 
@@ -56,7 +62,27 @@ export class Seat {
   wanted(head: Position): Position {
     const again = this.again[0]
     if (again !== undefined) return again
-    return this.next <= head ? this.next : 0
+    return this.next <= Math.min(head, this.until) ? this.next : 0
+  }
+
+  /** Events it has not read, or reads again. */
+  unread({ head, end }: { readonly head: Position; readonly end: Position }): number {
+    const ahead = Math.max(0, Math.min(end, this.until) + 1 - (this.atHead ? head + 1 : this.next))
+    return this.again.length + this.returned.length + ahead
+  }
+
+  holding(log: { readonly head: Position; readonly end: Position }): Holding {
+    return { key: this.key, attached: this.attached, position: this.position(log.head), unread: this.unread(log) }
+  }
+
+  /** Reads on from there; what was offered before counts for nothing. */
+  move(position: Position): void {
+    this.generation++
+    this.next = position
+    this.window.clear()
+    this.again = []
+    this.returned.length = 0
+    this.stuck = false
   }
 }
 

@@ -37,6 +37,33 @@ describe('settled history', () => {
     expect(done.of('e99').position).toBe(41)
   })
 
+  test('goes block by block, and one unsettled event keeps its block', async () => {
+    const clock = new VirtualClock()
+    const r = await openStored(clock, new FaultyKv(clock), { retentionMs: 0, maxBytes: 0 })
+    const p = r.intake.attach(1, 'trigger/a/x', LATEST)
+    for (let i = 0; i < 4; i++) {
+      r.stream.append(events(50, i * 50), () => {})
+      clock.advance(10)
+    }
+    for (const [id, block, left] of [
+      ['e99', 'e50', 150],
+      ['e199', 'e150', 50],
+    ] as const) {
+      const last = p.of(id)
+      for (const d of [...p.open]) if (d !== last && d !== p.of('e199')) r.intake.settle(p, d)
+      if (id === 'e199') r.intake.settle(p, p.of('e99'))
+      clock.advance(5_000)
+      expect(r.stream.stats().events).toBe(left)
+      const all = r.intake.attach(left, `replay/${id}`, { at: 'earliest' })
+      clock.advance(100)
+      expect(all.ids[0]).toBe(block)
+      r.feed.detach(left, true)
+    }
+    r.intake.settleAll(p)
+    clock.advance(5_000)
+    expect(r.stream.stats().events).toBe(0)
+  })
+
   test('is deleted by size, a few blocks a commit', async () => {
     const clock = new VirtualClock()
     const kv = new FaultyKv(clock)

@@ -35,8 +35,15 @@ export interface Kv {
 
 /** True where an error of a commit says that the disk or the quota is used up. */
 export function isOutOfSpace(error: unknown): boolean {
-  for (let e: unknown = error; e instanceof Error; e = e.cause) {
-    if (/no space left|ENOSPC|quota exceeded|EDQUOT/i.test(e.message)) return true
-  }
+  return says(error, /no space left|ENOSPC|quota exceeded|EDQUOT/i)
+}
+
+/** LMDB calls a write that a full disk cut short an input/output error: whether it was one, the free space tells. */
+export function isInputOutput(error: unknown): boolean {
+  return says(error, /input\/output error|EIO/i)
+}
+
+function says(error: unknown, what: RegExp): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) if (what.test(e.message)) return true
   return false
 }

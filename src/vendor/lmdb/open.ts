@@ -1,22 +1,31 @@
 import { open, type RootDatabase } from 'lmdb'
+import { Fault, messageOf } from '../../runtime/errors.ts'
 import type { Batch, Entry, Kv } from './kv.ts'
 
 /**
  * An LMDB environment in the folder `dir`, made when it is not there. Not safe for two processes at a time: the data
- * folder's lock sees to that.
+ * folder's lock sees to that. Throws a Fault 'store.folder' when it cannot be opened.
  */
 export function openLmdb(dir: string): Kv {
-  return new LmdbKv(
-    open<Uint8Array, Uint8Array>({
-      path: dir,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      // Named, because durability rests on it: a commit is visible first and flushed after, `flushed` tells when.
-      overlappingSync: true,
-      noSubdir: false,
-    }),
-  )
+  try {
+    return new LmdbKv(
+      open<Uint8Array, Uint8Array>({
+        path: dir,
+        encoding: 'binary',
+        keyEncoding: 'binary',
+        // Named, because durability rests on it: a commit is visible first and flushed after, `flushed` tells when.
+        overlappingSync: true,
+        noSubdir: false,
+        // Commits are grouped already; lmdb's own grouping by turn makes promises that nobody hears when they are rejected.
+        eventTurnBatching: false,
+      }),
+    )
+  } catch (e) {
+    throw new Fault('store.folder', `the store in ${dir} cannot be opened: ${messageOf(e)}`, e)
+  }
 }
+
+const PREFETCH_MS = 5_000
 
 class LmdbKv implements Kv {
   readonly #db: RootDatabase<Uint8Array, Uint8Array>
@@ -38,7 +47,15 @@ class LmdbKv implements Kv {
   }
 
   prefetch(keys: readonly Uint8Array[], done: () => void): void {
-    void this.#db.prefetch([...keys], done)
+    // lmdb calls nobody back when it fails to prefetch: then the values are read as they are, a little later.
+    let called = false
+    const once = (): void => {
+      clearTimeout(late)
+      if (!called) done()
+      called = true
+    }
+    const late = setTimeout(once, PREFETCH_MS)
+    void this.#db.prefetch([...keys], once)
   }
 
   commit(write: (b: Batch) => void, done: (error: Error | undefined) => void): void {
@@ -76,6 +93,7 @@ class LmdbKv implements Kv {
 class LmdbBatch implements Batch {
   readonly #db: RootDatabase<Uint8Array, Uint8Array>
   size = 0
+  #muted: Promise<boolean> | undefined
 
   constructor(db: RootDatabase<Uint8Array, Uint8Array>) {
     this.#db = db
@@ -83,12 +101,19 @@ class LmdbBatch implements Batch {
 
   put(key: Uint8Array, value: Uint8Array): void {
     this.size++
-    void this.#db.put(key, value)
+    this.#mute(this.#db.put(key, value))
   }
 
   remove(key: Uint8Array): void {
     this.size++
-    void this.#db.remove(key)
+    this.#mute(this.#db.remove(key))
+  }
+
+  /** Operations of a batch share a promise, which is rejected along with the batch's own: that one is heard. */
+  #mute(written: Promise<boolean>): void {
+    if (written === this.#muted) return
+    this.#muted = written
+    written.then(undefined, () => {})
   }
 }
 
