@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -55,6 +56,15 @@ export function writeManifests(folder: string, manifests: readonly unknown[]): s
   const file = join(folder, 'manifests.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }))
   return file
+}
+
+/** `host:port` nobody listens on, for a gateway that comes back on it. */
+export async function freeAddress(): Promise<string> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise<void>((resolve) => server.close(() => resolve()))
+  return `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
 }
 
 /** Runs the command line to its end. */

@@ -1,6 +1,7 @@
+import { createServer } from 'node:net'
 import { Fault } from '../runtime/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { HttpRequest, HttpResponse, us_listen_socket, Uws } from '../vendor/uws/uws.ts'
+import type { HttpRequest, HttpResponse, us_listen_socket, Uws, UwsApp } from '../vendor/uws/uws.ts'
 import type { Exchange, HeadFault, HttpServer, HttpServerOptions } from './http-server.ts'
 import { bodiless, FlatHeaders, headFault, isAscii, reasonOf } from './http-server.ts'
 
@@ -23,6 +24,33 @@ interface Shared {
   running: number
 }
 
+/**
+ * Exclusive means without SO_REUSEADDR to the library: after a restart the port would be taken for a minute by connections
+ * of before (TIME_WAIT). Shared, a second gateway would silently take half of the connections. So a plain socket, which
+ * fails where somebody listens and only there, has a look first.
+ */
+async function listen(app: UwsApp, uws: Uws, o: HttpServerOptions): Promise<us_listen_socket> {
+  const taken = new Fault(
+    'ingress.listen',
+    `cannot listen on ${o.host}:${o.port}: the port is taken, or the address is not of this machine`,
+  )
+  if (o.port !== 0 && !(await mayListen(o.host, o.port))) throw taken
+  return new Promise<us_listen_socket>((resolve, reject) => {
+    app.listen(o.host, o.port, o.port === 0 ? uws.LIBUS_LISTEN_EXCLUSIVE_PORT : 0, (socket) => {
+      if (socket === false) reject(taken)
+      else resolve(socket)
+    })
+  })
+}
+
+function mayListen(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const look = createServer()
+    look.once('error', () => resolve(false))
+    look.listen({ host, port, exclusive: true }, () => look.close(() => resolve(true)))
+  })
+}
+
 export async function openUwsServer(uws: Uws, o: HttpServerOptions): Promise<HttpServer> {
   const shared: Shared = { clock: o.clock, handler: o.handler, reading: new Set(), draining: false, running: 0 }
   let connections = 0
@@ -37,17 +65,9 @@ export async function openUwsServer(uws: Uws, o: HttpServerOptions): Promise<Htt
   const keep = o.clock.every(KEEP_MS, () => {
     for (const x of shared.reading) x.keepAlive()
   })
-  let listening: us_listen_socket | null = await new Promise<us_listen_socket>((resolve, reject) => {
-    app.listen(o.host, o.port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (socket) => {
-      if (socket !== false) resolve(socket)
-      else
-        reject(
-          new Fault(
-            'ingress.listen',
-            `cannot listen on ${o.host}:${o.port}: the port is taken, or the address is not of this machine`,
-          ),
-        )
-    })
+  let listening: us_listen_socket | null = await listen(app, uws, o).catch((e: unknown) => {
+    keep.cancel()
+    throw e
   })
   const port = uws.us_socket_local_port(listening)
   const stopListening = (): void => {

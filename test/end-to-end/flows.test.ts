@@ -180,12 +180,12 @@ describe('Channel and Subscription', () => {
 /** A gateway whose manifests can be changed while it runs. */
 async function changeable(
   manifests: readonly unknown[],
-): Promise<{ g: RunningGateway; change(m: readonly unknown[]): Promise<void> }> {
+): Promise<{ g: RunningGateway; change: (m: readonly unknown[]) => Promise<void> }> {
   const folder = temporaryFolder()
   const g = await gateway({ manifests: [], args: ['-f', writeManifests(folder, manifests)] })
   return {
     g,
-    async change(next) {
+    change: async (next) => {
       writeManifests(folder, next)
       await g.api('/api/v1/reload', {})
     },

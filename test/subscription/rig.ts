@@ -78,6 +78,7 @@ export class TargetDouble implements Target {
     if (credits >= 0) this.gate.add(`${name}-pod`, { protocol: 'http:', host: name, port: 80, caCerts: '' }, credits)
   }
   acquire: Target['acquire'] = (job) => this.gate.acquire(job)
+  adopt = (pod: string): Credit | null => this.gate.adopt(pod)
   cancel: Target['cancel'] = (job) => this.gate.cancel(job)
   state: Target['state'] = () => this.gate.state()
   onRoom: Target['onRoom'] = (f) => this.gate.onRoom(f)
