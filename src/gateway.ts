@@ -122,8 +122,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   const token = adminToken(settings)
 
   // One gateway a data folder: two would give the same positions to different events.
-  mkdirSync(settings.dataDir, { recursive: true })
-  const lock = await lockDataFolder(settings.dataDir)
+  const lock = await lockDataFolder(settings.dataDir).catch((e: unknown) => unusable(settings.dataDir, e))
 
   // Observers see every arrow and are known to nobody.
   const ids = createIdTables()
@@ -214,10 +213,14 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     },
   })
 
+  // What was being replayed when the last process ended goes on.
+  const replays = createReplays({ engine, machine, ids, clock, log, file: join(settings.dataDir, 'replays.json') })
+
   const routes = new Routes()
   const apply = async (plan: Plan): Promise<void> => {
     for (const notice of plan.notices) log.info(notice)
     await engine.apply(plan)
+    replays.pickUp()
     connectBacklogs(plan, { engine, machine, services })
     routes.set(plan.routes, (route) => {
       const to = destinationOf(route, { engine, services, ids, clock, callbacks })
@@ -256,9 +259,10 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     ready: () => ready,
     dataUrl: () => ingress.url,
     reload,
-    replays: createReplays({ engine, machine, ids, clock, log }),
+    replays,
     redeliver: createRedeliver({ engine, machine, clock, targetFor: (uri) => engine.targetFor(uri) }),
     clock,
+    log,
   })
   const ingress = await openIngress({
     http: settings.http,
@@ -356,8 +360,18 @@ function adminToken(settings: GatewaySettings): Secret {
       `--admin ${settings.admin.host} is not loopback: give --admin-token-file, or --admin-insecure to leave reading open`,
     )
   }
-  mkdirSync(settings.dataDir, { recursive: true })
-  const file = join(settings.dataDir, 'admin.token')
-  if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url') + '\n', { mode: 0o600 })
-  return new Secret(readFileSync(file, 'utf8').trim())
+  try {
+    mkdirSync(settings.dataDir, { recursive: true })
+    const file = join(settings.dataDir, 'admin.token')
+    if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url') + '\n', { mode: 0o600 })
+    return new Secret(readFileSync(file, 'utf8').trim())
+  } catch (e) {
+    return unusable(settings.dataDir, e)
+  }
+}
+
+/** A folder that cannot be made or written is told in a sentence; what has one already passes. */
+function unusable(dir: string, e: unknown): never {
+  if (e instanceof Fault) throw e
+  throw new Fault('store.folder', `the data folder ${dir} cannot be used: ${messageOf(e)}`, e)
 }

@@ -24,6 +24,8 @@ export interface Client {
 const PATIENCE_MS = 30_000
 
 export function clientFor(args: Parsed): Client {
+  // A wrong --output is told before anything is done.
+  wantsJson(args)
   const base = args.text('admin').replace(/\/$/, '')
   const url = /^https?:\/\//.test(base) ? base : `http://${base}`
   const ask = async (path: string, init: RequestInit): Promise<Response> => {

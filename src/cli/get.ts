@@ -62,6 +62,15 @@ function one(r: ResourceStatus, args: Parsed): number {
           sinks.map(([key, uri]) => [key.replace(/Uri$/, ''), String(uri)]),
         ),
     )
+  const replays = r.sluice['replays'] as { replay: string; unread: number; waiting: number; delivered: number }[] | undefined
+  if (replays !== undefined)
+    process.stdout.write(
+      '\n' +
+        table(
+          ['REPLAY', 'UNREAD', 'WAITING', 'DELIVERED'],
+          replays.map((x) => [x.replay, x.unread, x.waiting, x.delivered]),
+        ),
+    )
   const gate = r.sluice['gate'] as
     | { inFlight: number; abandoned: number; queuedEvents: number; queuedRequests: number; limit: number }
     | undefined

@@ -1,3 +1,4 @@
+import type { Position } from '../contract/delivery.ts'
 import type { Feed, Source, SourceStatus, Start } from '../contract/feed.ts'
 import type { Key, SubId } from '../contract/ids.ts'
 import type { Observer } from '../contract/observer.ts'
@@ -68,15 +69,17 @@ export interface Engine {
   readonly streams: ReadonlyMap<Key, RunningStream>
   readonly sources: ReadonlyMap<Key, RunningSource>
   readonly subscriptions: ReadonlyMap<Key, RunningSubscription>
+  readonly replays: ReadonlyMap<Key, RunningSubscription>
   readonly targets: ReadonlyMap<Key, RunningTarget>
   sourceStatus(key: Key): SourceStatus | undefined
   /** A target for an address that is in no plan; its user closes it. */
   targetFor(uri: string): RunningTarget
   /** Forgets a removed subscription's position and what it held; false = nothing was left of it. */
   forget(key: Key): boolean
-  /** A second, temporary reader for a subscription that runs. */
-  addReplay(id: SubId, key: Key, plan: SubscriptionPlan, from: Start): void
-  endReplay(key: Key): Promise<void>
+  /** A second, temporary reader for a subscription that runs, up to and with position `until`. */
+  addReplay(id: SubId, key: Key, plan: SubscriptionPlan, from: Start, until: Position): void
+  /** `forget` deletes its position. */
+  endReplay(key: Key, forget: boolean): Promise<void>
   /** Feeds stop; attempts end or are handed back; streams are flushed and closed. */
   close(signal: AbortSignal): Promise<void>
 }
@@ -155,10 +158,21 @@ export function createEngine(parts: EngineParts): Engine {
     from.feed.attach(id, plan.key, plan.start)
   }
 
+  const endReplay = async (key: Key, forget: boolean): Promise<void> => {
+    const running = replays.get(key)
+    if (running === undefined) return
+    replays.delete(key)
+    await machine.remove(running.id)
+    running.feed.detach(running.id, forget)
+  }
+
+  const replaysOf = (key: Key): [Key, RunningSubscription][] => [...replays].filter(([, r]) => r.plan.key === key)
+
   const removeSubscription = async (key: Key): Promise<void> => {
     const running = subscriptions.get(key)
     if (running === undefined) return
     subscriptions.delete(key)
+    await Promise.all(replaysOf(key).map(([replay]) => endReplay(replay, false)))
     await machine.remove(running.id, false)
     running.feed.detach(running.id, false)
   }
@@ -214,6 +228,10 @@ export function createEngine(parts: EngineParts): Engine {
       else if (!same(running.plan, subscription) || touches(subscription, changedTargets)) {
         running.plan = subscription
         machine.update(running.id, specOf(subscription))
+        for (const [key, replay] of replaysOf(subscription.key)) {
+          replay.plan = subscription
+          machine.update(replay.id, specOf({ ...subscription, key }))
+        }
       }
     }
     const kept = new Set(plan.targets.map((t) => t.key))
@@ -232,6 +250,7 @@ export function createEngine(parts: EngineParts): Engine {
     streams,
     sources,
     subscriptions,
+    replays,
     targets,
     sourceStatus: (key) => sources.get(key)?.source.status(),
     targetFor: (uri) =>
@@ -240,20 +259,14 @@ export function createEngine(parts: EngineParts): Engine {
       // Every feed is asked: a subscription may have moved from one broker to another in its life.
       return [...streams.values(), ...sources.values()].map((s) => s.feed.forget(key)).some((known) => known)
     },
-    addReplay(id, key, plan, from) {
+    addReplay(id, key, plan, from, until) {
       const live = subscriptions.get(plan.key)
-      if (live === undefined) return
+      if (live?.feed.replays === undefined) return
       machine.add(id, live.seat, specOf({ ...plan, key }))
       replays.set(key, { id, plan, seat: live.seat, feed: live.feed })
-      live.feed.attach(id, key, from)
+      live.feed.replays.attach(id, key, from, until, plan.key)
     },
-    async endReplay(key) {
-      const running = replays.get(key)
-      if (running === undefined) return
-      replays.delete(key)
-      await machine.remove(running.id)
-      running.feed.detach(running.id, true)
-    },
+    endReplay,
     async close(signal) {
       await machine.drain(signal)
       await Promise.all([...sources.keys()].map((key) => closeSource(key, signal)))

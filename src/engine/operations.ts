@@ -1,4 +1,4 @@
-import type { ParkedEntry, ParkedStore, Start } from '../contract/feed.ts'
+import type { ParkedEntry, ParkedStore } from '../contract/feed.ts'
 import type { Key } from '../contract/ids.ts'
 import type { ResourceView } from '../contract/plan.ts'
 import type { CloudEvent } from '../event/event.ts'
@@ -8,11 +8,13 @@ import type { Readings } from '../observe/instruments.ts'
 import type { Snapshot } from '../observe/snapshot.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Fault } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
 import type { Services } from '../services/services.ts'
 import type { DeliveryMachine } from '../subscription/machine.ts'
 import type { Custody } from '../store/custody.ts'
 import { conditionsOf, type Trouble } from './conditions.ts'
 import type { Engine, RunningSubscription } from './engine.ts'
+import type { Replays } from './replays.ts'
 import { isKind } from './kinds.ts'
 
 export interface OperationsParts {
@@ -27,8 +29,9 @@ export interface OperationsParts {
   readonly reload: () => Promise<{ readonly generation: number; readonly faults: readonly string[] }>
   /** Sends one parked event again, to the subscription it came from or somewhere else; resolves with success. */
   readonly redeliver: (key: Key, event: CloudEvent, to: string) => Promise<boolean>
-  readonly replays: { start(key: Key, from: Start): Promise<{ readonly events: number }> }
+  readonly replays: Replays
   readonly clock: Clock
+  readonly log: Log
 }
 
 export function createOperations(parts: OperationsParts): Operations {
@@ -92,10 +95,11 @@ export function createOperations(parts: OperationsParts): Operations {
     },
     pause: (key) => machine.pause(running(key).id),
     resume: (key) => machine.resume(running(key).id),
-    replay: (key, from) => parts.replays.start(running(key).plan.key, from),
+    replay: (key, from) => Promise.resolve(parts.replays.start(running(key).plan.key, from)),
     purge(key) {
       if (engine.subscriptions.has(key))
         throw new Fault('admin.refused', `${key} is in the manifests; remove it there first, then purge what it left`)
+      parts.replays.forget(key)
       if (!engine.forget(key)) throw new Fault('admin.refused', `nothing is left of ${key}`)
       return Promise.resolve()
     },
@@ -103,6 +107,7 @@ export function createOperations(parts: OperationsParts): Operations {
       const subscription = running(key)
       const events = subscription.feed.backlog(subscription.id).events
       await subscription.feed.seek(subscription.id, { at: 'latest' })
+      parts.log.warn('unread events were dropped as told', { subscription: key, events })
       return { events }
     },
     reload: parts.reload,
@@ -164,6 +169,8 @@ function numbersOf(parts: OperationsParts, view: ResourceView): Record<string, u
     if (subscription !== undefined) {
       numbers['backlog'] = subscription.feed.backlog(subscription.id)
       numbers['counters'] = parts.machine.state(subscription.id)
+      const replays = parts.replays.of(item)
+      if (replays.length > 0) numbers['replays'] = replays
       const target = subscription.plan.target === null ? undefined : parts.engine.targets.get(subscription.plan.target)
       if (target !== undefined) numbers['gate'] = target.state()
     }

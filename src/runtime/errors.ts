@@ -21,6 +21,7 @@ export const ERRORS = {
   'proxy.failed': { retryable: true, about: 'The connection to a pod broke before its answer was whole.' },
   'store.locked': { retryable: false, about: 'The data folder serves another gateway; the message names its process.' },
   'store.format': { retryable: false, about: 'The data folder was written by a version with another format.' },
+  'store.folder': { retryable: false, about: 'The data folder, or a store in it, cannot be opened.' },
   'store.failed': { retryable: false, about: 'The store could not make something durable; the gateway stops.' },
   'filter.syntax': { retryable: false, about: 'A filter expression does not parse; the message names the column.' },
   'config.invalid': { retryable: false, about: 'Manifests are not valid; every fault is listed with its line.' },

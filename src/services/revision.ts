@@ -84,7 +84,9 @@ export function createRevision(parts: RevisionParts): Revision {
 
   const startTimeoutMs = (): number => {
     const sorted = [...starts].sort((a, b) => a - b)
-    return Math.max(START_TIMEOUT_MS, START_TIMEOUT_FACTOR * (sorted[Math.floor(sorted.length * 0.95)] ?? 0))
+    const slowMs = START_TIMEOUT_FACTOR * (sorted[Math.floor(sorted.length * 0.95)] ?? 0)
+    // `serving.knative.dev/progress-deadline` may ask for less patience, not for more.
+    return Math.min(plan.scale.kpa.progressDeadlineMs, Math.max(START_TIMEOUT_MS, slowMs))
   }
 
   const failed = (entry: Entry, why: string): void => {
