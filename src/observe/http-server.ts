@@ -213,9 +213,12 @@ async function sendLines(
   response.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' })
   if (headOnly) return void response.end()
   response.flushHeaders()
+  let goOn = (): void => {}
+  const wake = (): void => goOn()
+  response.on('drain', wake).on('close', wake)
   for await (const line of lines) {
     if (response.destroyed) return
-    if (!response.write(line)) await new Promise<void>((resolve) => response.once('drain', resolve).once('close', resolve))
+    if (!response.write(line)) await new Promise<void>((resolve) => (goOn = resolve))
   }
   response.end()
 }

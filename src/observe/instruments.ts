@@ -43,7 +43,7 @@ export const MOST_LABEL_SETS = 2_000
 export function keyLabels(key: Key): Labels {
   const first = key.indexOf('/')
   const second = key.indexOf('/', first + 1)
-  if (first < 0 || second < 0) return { kind: '', namespace: '', name: key }
+  if (first < 0 || second <= first + 1) return { kind: '', namespace: '', name: key }
   return { kind: key.slice(0, first), namespace: key.slice(first + 1, second), name: key.slice(second + 1) }
 }
 
