@@ -5,7 +5,7 @@ import { Fault } from '../runtime/errors.ts'
 import type { GroupCommit, Member } from '../store/group-commit.ts'
 import { blockFrom, blockKey, BLOCKS_END, LOG_STATE, readBlockKey, type BlockKey } from '../store/keys.ts'
 import type { Batch, Kv } from '../vendor/lmdb/kv.ts'
-import { Block, BLOCK_BYTES, BLOCK_EVENTS, encodeBlock } from './blocks.ts'
+import { Block, BLOCK_BYTES, BLOCK_EVENTS, BlockArena } from './blocks.ts'
 import { LogIndex } from './log-index.ts'
 import type { LogReader, LogView } from './log-view.ts'
 import { ROUTED_A_TURN } from './parts.ts'
@@ -69,6 +69,7 @@ export class DurableLog implements LogView, Member {
   readonly #group: GroupCommit
   readonly #hooks: DurableLogHooks
   readonly #index = new LogIndex()
+  readonly #arena = new BlockArena()
   #state: State
   #writingState: State
   #first: Position
@@ -171,6 +172,7 @@ export class DurableLog implements LogView, Member {
   write(b: Batch): void {
     this.#writingState = this.#state
     this.#writingBlocks = []
+    this.#arena.clear()
     this.#gather()
     if (this.#writing.length > 0) this.#writeBlocks(b)
     const removed = this.#deleteOld(b)
@@ -225,7 +227,7 @@ export class DurableLog implements LogView, Member {
     let size = 0
     const close = (): void => {
       const key = { first: next, timeMs, bytesBefore: bytes }
-      b.put(blockKey(key), encodeBlock(records))
+      b.put(blockKey(key), this.#arena.encode(records))
       this.#writingBlocks.push(key)
       next += records.length
       bytes += size

@@ -53,6 +53,16 @@ export function streamContract(system: System): void {
       expect(r.feed.passed(2)).toBe(200)
     })
 
+    test('an event is routed once, however many subscriptions have caught up', async () => {
+      const r = await begin()
+      const players = Array.from({ length: 50 }, (_, i) => r.intake.attach(i + 1, `trigger/a/${i}`, LATEST, () => i % 10 === 0))
+      await append(r.stream, events(40))
+      await until('those that match are offered all', () => players[40]!.offered.length === 40)
+      for (const p of players) expect(p.offered).toHaveLength((p.sub - 1) % 10 === 0 ? 40 : 0)
+      expect(r.intake.asked).toEqual({ route: 40, matches: 0 })
+      expect(r.intake.lanes).toEqual([0])
+    })
+
     test('what an event is made of comes out as it went in', async () => {
       const r = await begin()
       const p = r.intake.attach(1, 'trigger/a/all', LATEST)

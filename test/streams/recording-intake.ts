@@ -43,6 +43,8 @@ export class Player {
 export class RecordingIntake implements Intake {
   readonly players = new Map<SubId, Player>()
   lanes: readonly LaneId[] = []
+  /** How often it was asked. */
+  readonly asked = { route: 0, matches: 0 }
   feed!: Feed
 
   /** Adds a subscription and attaches it to the feed. */
@@ -55,11 +57,13 @@ export class RecordingIntake implements Intake {
 
   route(event: CloudEvent, out: SubId[]): number {
     let n = 0
+    this.asked.route++
     for (const p of this.players.values()) if (p.matches(event)) out[n++] = p.sub
     return n
   }
 
   matches(sub: SubId, event: CloudEvent): boolean {
+    this.asked.matches++
     return this.#the(sub).matches(event)
   }
 

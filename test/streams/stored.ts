@@ -1,3 +1,4 @@
+import type { Budget } from '../../src/contract/budget.ts'
 import { SILENT } from '../../src/contract/observer.ts'
 import type { StreamPlan } from '../../src/contract/plan.ts'
 import type { Fault } from '../../src/runtime/errors.ts'
@@ -21,6 +22,7 @@ export async function openStored(
   kv: Kv,
   plan: Partial<StreamPlan> = {},
   disk = () => PLENTY,
+  budget?: Budget,
 ): Promise<Stored> {
   const fatal: Fault[] = []
   const stream = await openEmbeddedStream({
@@ -32,6 +34,7 @@ export async function openStored(
     dir: '/nowhere',
     kv,
     disk,
+    ...(budget === undefined ? {} : { budget }),
     onFatal: (f) => fatal.push(f),
   })
   return { ...run(stream), stream, fatal }

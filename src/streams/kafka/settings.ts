@@ -1,0 +1,34 @@
+import type { Key } from '../../contract/ids.ts'
+import type { KafkaSasl, KafkaTls } from '../../vendor/kafka/link.ts'
+
+/** `StreamPlan.settings` of a stream whose system is kafka. */
+export interface KafkaStreamSettings {
+  /** `host:port`, any of the cluster. */
+  readonly bootstrapServers: readonly string[]
+  readonly topic: string
+  /** How the topic is made when it is missing; null = it is somebody else's and never made here. */
+  readonly create: { readonly partitions: number; readonly replication: number } | null
+  /** `<namespace>.<name>` of the KafkaChannel, '' = a Broker: it decides how the groups of subscriptions are called. */
+  readonly channel: string
+  readonly sasl: KafkaSasl | null
+  readonly tls: KafkaTls | null
+  /** Of the resource, for records that are no events. */
+  readonly namespace: string
+  readonly name: string
+  /** Events are written as structured JSON. */
+  readonly structured: boolean
+}
+
+/** The group whose members share the partitions of a topic out among gateways; it commits nothing. */
+export function sharedGroup(topic: string): string {
+  return `sluice.${topic}`
+}
+
+/** The consumer group under which Knative's dispatcher commits the offsets of a Trigger or of a Subscription of a channel. */
+export function groupOf(key: Key, uid: string, o: { readonly topic: string; readonly channel: string }): string {
+  const [kind = '', namespace = '', name = ''] = key.split('/')
+  if (kind === 'trigger') return `knative-trigger-${namespace}-${name}`
+  if (o.channel !== '' && uid !== '') return `kafka.${o.channel}.${uid}`
+  // What Knative has no group for: a branch of a flow, a subscription of a Broker that is no Trigger.
+  return `${sharedGroup(o.topic)}.${key.replaceAll(/[^A-Za-z0-9._-]/g, '.')}`
+}
