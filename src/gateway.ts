@@ -157,7 +157,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   })
 
   // What waits long or is given up, for sources that cannot keep it themselves.
-  const custody = await openCustody({ dir: join(settings.dataDir, 'custody'), clock, log })
+  const custody = await openCustody({ dir: join(settings.dataDir, 'custody'), clock, log, onFatal: parts.onFatal })
 
   // The machine sits between feeds and targets and knows neither kind.
   // Subscribers may answer later, also after a restart: the leases and the key of their URLs are in the data folder.
@@ -202,6 +202,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
               clock,
               observer,
               log,
+              budget,
               dir: join(settings.dataDir, 'streams', fileName(plan.key)),
               onFatal: parts.onFatal,
             }),
