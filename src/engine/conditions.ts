@@ -10,6 +10,7 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
   Subscription: ['ReferencesResolved', 'AddedToChannel', 'ChannelReady'],
   Sequence: ['Addressable', 'ChannelsReady', 'SubscriptionsReady'],
   Parallel: ['Addressable', 'ChannelsReady', 'SubscriptionsReady'],
+  EventTransform: ['Addressable', 'TransformationReady', 'SinkProvided'],
   Service: ['ConfigurationsReady', 'RoutesReady'],
   KafkaSource: ['SinkProvided', 'ConnectionEstablished', 'InitialOffsetsCommitted', 'Deployed'],
 }

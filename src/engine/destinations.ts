@@ -63,7 +63,7 @@ function targetDestination(key: string, id: IngressId, { engine, clock }: Destin
               event,
               attempt: 1,
               deadlineMs: clock.now() + DIRECT_TIMEOUT_MS,
-              wantsReply: false,
+              wantsReply: true,
               structured: false,
               namespace: '',
               headers: [],

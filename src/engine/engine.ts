@@ -185,6 +185,7 @@ export function createEngine(parts: EngineParts): Engine {
       origins,
       hopId: parts.hopId,
       descendants,
+      target: (key) => targets.get(key),
       stream: (key) => streams.get(key)?.stream,
       serviceHost: parts.serviceHost,
     })

@@ -8,6 +8,8 @@ import type { Sender } from '../sender/sender.ts'
 import type { Services } from '../services/services.ts'
 import type { Descendants } from '../subscription/descendants.ts'
 import { createStreamTarget } from '../subscription/stream-target.ts'
+import { createEvaluator } from '../vendor/jsonata/evaluator.ts'
+import { createFunctionTarget } from './function-target.ts'
 
 /** A credit on a URI comes back after this though the server never ended its answer. DESIGN §8 */
 const URI_ABANDONED_MS = 60_000
@@ -27,6 +29,8 @@ export interface TargetParts {
   /** The running stream of a key, undefined while it is not open. */
   readonly stream: (key: Key) => Stream | undefined
   readonly descendants: Descendants
+  /** The running target of a key, for functions that pass events on. */
+  readonly target: (key: Key) => Target | undefined
   /** Host name of a Service, for the Host header. */
   readonly serviceHost: (key: Key, tag: string) => string
 }
@@ -49,7 +53,7 @@ export function createTarget(id: TargetId, plan: TargetPlan, parts: TargetParts)
         close() {},
       }
     case 'function':
-      throw new Error(`no room makes targets of functions: ${plan.key}`)
+      return createFunctionTarget(id, plan, { clock: parts.clock, evaluator: createEvaluator(), target: parts.target })
   }
 }
 

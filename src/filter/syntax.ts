@@ -4,7 +4,7 @@ import { Fault } from '../runtime/errors.ts'
 export const LONGEST_EXPRESSION = 8_192
 
 /** A fault in an expression, with the place where it stands: columns and lines count from 1. */
-export function syntaxFault(dialect: 'cesql' | 'cel', expression: string, offset: number, what: string): Fault {
+export function syntaxFault(dialect: 'cesql' | 'cel' | 'jsonata', expression: string, offset: number, what: string): Fault {
   const before = expression.slice(0, offset)
   const lines = before.split('\n').length
   const column = offset - (before.lastIndexOf('\n') + 1) + 1
@@ -14,7 +14,7 @@ export function syntaxFault(dialect: 'cesql' | 'cel', expression: string, offset
 }
 
 /** Throws where an expression is over the length that is served. */
-export function checkLength(dialect: 'cesql' | 'cel', expression: string): void {
+export function checkLength(dialect: 'cesql' | 'cel' | 'jsonata', expression: string): void {
   if (expression.length <= LONGEST_EXPRESSION) return
   const what = `the expression has ${expression.length} characters, at most ${LONGEST_EXPRESSION} are allowed`
   throw syntaxFault(dialect, expression, LONGEST_EXPRESSION, what)

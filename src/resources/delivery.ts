@@ -89,7 +89,7 @@ export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
     deadLetter,
     limits,
     headers: headers ?? [],
-    batchMax: annotation(a, 'sluice.dev/batch-max') ?? 1,
+    batchMax: batchOf(draft, p, target),
     batchWaitMs: annotation(a, 'sluice.dev/batch-wait') ?? 0,
     ack: ackOf(draft, p, target),
   })
@@ -105,6 +105,16 @@ function ackOf(draft: Draft, p: SubscriptionParts, target: Key | null): Subscrip
   }
   draft.route({ host: '', path: CALLBACK_PATH, to: { kind: 'callback' } })
   return 'callback'
+}
+
+/** A function transforms one event. */
+function batchOf(draft: Draft, p: SubscriptionParts, target: Key | null): number {
+  const most = annotation(p.annotations, 'sluice.dev/batch-max') ?? 1
+  if (most > 1 && target !== null && draft.targetPlan(target)?.kind === 'function') {
+    const why = `is "${most}", but an EventTransform takes one event at a time`
+    p.owner.complain(['metadata', 'annotations', 'sluice.dev/batch-max'], why)
+  }
+  return most
 }
 
 function lowerSubscriber(draft: Draft, p: SubscriptionParts, limits: LimitsPlan): Key | null {

@@ -1,6 +1,7 @@
 import { broker } from './broker.ts'
 import { channel, inMemoryChannel } from './channel.ts'
 import { configMap } from './config-map.ts'
+import { eventTransform } from './event-transform.ts'
 import { eventType } from './event-type.ts'
 import { kafkaSource } from './kafka-source.ts'
 import type { Kind } from './kind.ts'
@@ -23,6 +24,7 @@ export const KINDS: readonly Kind[] = [
   inMemoryChannel,
   sequence,
   parallel,
+  eventTransform,
   service,
   trigger,
   subscription,

@@ -270,6 +270,11 @@ kind: Parallel
 metadata: {name: branches-oldest}
 spec: {branches: [{subscriber: {uri: http://elsewhere.example}}]}
 ---
+apiVersion: eventing.knative.dev/v1alpha1
+kind: EventTransform
+metadata: {name: transform}
+spec: {sink: {uri: http://elsewhere.example}, jsonata: {expression: "$"}, reply: {discard: true}}
+---
 apiVersion: eventing.knative.dev/v1beta3
 kind: EventType
 metadata: {name: beta3}
