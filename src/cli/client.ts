@@ -29,9 +29,10 @@ export function clientFor(args: Parsed): Client {
   const base = args.text('admin').replace(/\/$/, '')
   const url = /^https?:\/\//.test(base) ? base : `http://${base}`
   const ask = async (path: string, init: RequestInit): Promise<Response> => {
+    const headers = { ...tokenHeader(args), ...init.headers }
     let response: Response
     try {
-      response = await fetch(url + path, { ...init, headers: { ...tokenHeader(args), ...init.headers } })
+      response = await fetch(url + path, { ...init, headers })
     } catch (e) {
       const cause = e instanceof Error && e.cause !== undefined ? e.cause : e
       throw new Fault('admin.unreachable', `no gateway answers at ${url} (${messageOf(cause)}); --admin names another address`, e)

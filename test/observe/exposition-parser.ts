@@ -52,7 +52,7 @@ export function parseExposition(text: string, format: 'prometheus' | 'openmetric
       if (match === null) throw bad('no sample, HELP or TYPE')
       const sample = { name: match[1] ?? '', labels: labelsOf(match[2] ?? '', bad), value: numberOf(match[3] ?? '') }
       if (current === null || !namesOf(current, format).includes(sample.name)) throw bad('a sample outside of its family')
-      const series = `${sample.name} ${JSON.stringify(Object.entries(sample.labels).toSorted())}`
+      const series = `${sample.name} ${JSON.stringify(Object.entries(sample.labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))}`
       if (seen.has(series)) throw bad('a series twice')
       seen.add(series)
       current.samples.push(sample)

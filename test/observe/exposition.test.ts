@@ -204,7 +204,7 @@ describe('the parser of these tests finds', () => {
     ['shrinking buckets', '# HELP a x\n# TYPE a histogram\na_bucket{le="1"} 2\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n'],
     ['no last bucket', '# HELP a x\n# TYPE a histogram\na_bucket{le="1"} 1\na_sum 1\na_count 1\n'],
   ])('%s', (_what, text) => {
-    expect(() => parseExposition(text)).toThrow()
+    expect(() => parseExposition(text)).toThrow(/line|end|buckets/)
   })
 })
 

@@ -167,7 +167,7 @@ describe('combined observers', () => {
       Object.fromEntries(
         Object.keys(SILENT).map((hook) => [
           hook,
-          (...args: unknown[]) => heard.push(`${name} ${hook} ${args.length} ${args.at(-1)}`),
+          (...args: unknown[]) => heard.push(`${name} ${hook} ${args.length} ${String(args.at(-1))}`),
         ]),
       ) as unknown as Observer
     const combined = combineObservers([listening('a'), SILENT, listening('b'), listening('c')])
