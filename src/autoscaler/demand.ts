@@ -9,6 +9,14 @@ const TREND_SLACK_S = 4
 const COLD_START_MS = 5_000
 /** What is left of the time to drain is never taken as less than this share of the drain target. */
 const LEAST_DRAIN_SHARE = 0.25
+/** A batch is to be gone within twice the drain target; a little is kept for starts that are longer than their mean. */
+const PROMISED = 1.8
+
+/** The moment stored work appeared, and what ran then. */
+export interface Stored {
+  readonly atMs: number
+  readonly inFlight: number
+}
 
 export interface Demand {
   /** Slots wanted now, buffer not counted. */
@@ -42,16 +50,16 @@ export function demandOf(
   flow: Flow,
   seen: Observation,
   readySlots: number,
-  storedSinceMs: number | null,
+  since: Stored | null,
   nowMs: number,
 ): Demand {
   const coldStartMs = seen.coldStartMs ?? COLD_START_MS
   const flowing = flowingOf(spec, flow, seen, coldStartMs, nowMs)
   const queued = queuedOf(spec, flow, seen, readySlots, coldStartMs, flowing.lastSecond)
-  const stored = storedOf(spec, flow, seen, coldStartMs, storedSinceMs, nowMs)
-  // While events wait, all there are fill every pod there is: in flight then says how many pods run, not how many are needed.
-  const known = flow.serviceMs !== null && seen.backlog > 0
-  const inFlight = known ? Math.min(seen.inFlight, flowing.keep + stored) : seen.inFlight
+  const stored = storedOf(spec, flow, seen, coldStartMs, since, nowMs)
+  // What ran when the backlog appeared is flow; what was added since is the backlog being worked off. Counting that as well
+  // would start more pods for every pod that became ready.
+  const inFlight = stored > 0 && flow.serviceMs !== null ? Math.min(seen.inFlight, since?.inFlight ?? 0) : seen.inFlight
   const first = flowing.keep > inFlight ? flowing.text : `${inWords(inFlight)} in flight`
   const skipped = queued < seen.queued ? ` of ${seen.queued}` : ''
   return {
@@ -122,14 +130,14 @@ function storedOf(
   flow: Flow,
   seen: Observation,
   coldStartMs: number,
-  storedSinceMs: number | null,
+  since: Stored | null,
   nowMs: number,
 ): number {
   if (seen.backlog === 0) return 0
   // With the service time unknown a backlog counts as one pod at most: there is nothing to say how many it needs.
   if (flow.serviceMs === null) return Math.min(seen.backlog, Math.max(1, spec.limit))
   const targetMs = spec.drainTargetMs
-  const lostMs = nowMs - (storedSinceMs ?? nowMs) + coldStartMs
-  const leftMs = Math.max(targetMs * LEAST_DRAIN_SHARE, Math.min(targetMs, 2 * targetMs - lostMs))
+  const lostMs = nowMs - (since?.atMs ?? nowMs) + coldStartMs
+  const leftMs = Math.max(targetMs * LEAST_DRAIN_SHARE, Math.min(targetMs, PROMISED * targetMs - lostMs))
   return Math.min(seen.backlog, Math.ceil((seen.backlog * flow.serviceMs) / leftMs))
 }

@@ -3,7 +3,7 @@ import type { PodSeen, ScaleSpec } from '../contract/decider.ts'
 /** A starting pod is cancelled only after it has not been needed for this long: cancelling on every dip starves slow starts. */
 const CANCEL_START_AFTER_MS = 10_000
 /** Idle pods above everything that was lately needed go after this, if gc-time is not shorter still. */
-const SURPLUS_IDLE_MS = 15_000
+const SURPLUS_IDLE_MS = 5_000
 
 export interface Census {
   /** Starting and ready. */

@@ -135,7 +135,7 @@ export function createWindows(spec: ScaleSpec): MetricWindows {
   }
 }
 
-/** Cut, not rounded to nearest: as Knative does. */
+/** Cut, not rounded to nearest: as Knative does. What sums leave below zero is none (there too it counts as no pod). */
 function toSixDigits(n: number): number {
-  return Math.floor(n * 1e6) / 1e6
+  return Math.max(0, Math.floor(n * 1e6) / 1e6)
 }

@@ -1,5 +1,5 @@
 import type { Decider, Decision, Observation, ScaleSpec } from '../contract/decider.ts'
-import { demandOf, sane } from './demand.ts'
+import { demandOf, sane, type Stored } from './demand.ts'
 import { look, startFlow, type Flow } from './flow-rate.ts'
 import { recordMax, type MaxWindow } from './max-window.ts'
 import { census, removals } from './removals.ts'
@@ -15,7 +15,7 @@ export interface XpaState {
   /** Since when fewer pods than there are have been wanted, counting starting ones; null = not. */
   readonly unneededSinceMs: number | null
   /** Since when stored work has waited; null = none does. */
-  readonly storedSinceMs: number | null
+  readonly stored: Stored | null
   /** The last good decision, held where an observation cannot be read. */
   readonly desired: number
 }
@@ -36,7 +36,7 @@ export const xpa: Decider<XpaState> = {
     flow: startFlow(nowMs),
     kept: [],
     unneededSinceMs: null,
-    storedSinceMs: null,
+    stored: null,
     desired: spec.minScale,
   }),
   decide(spec, state, seen, nowMs) {
@@ -44,8 +44,8 @@ export const xpa: Decider<XpaState> = {
     if (!sane(seen) || nowMs < state.flow.atMs) return hold(state, pods.capacity, nowMs)
     const limit = Math.max(1, spec.limit)
     const flow = look(state.flow, seen, limit, nowMs)
-    const storedSinceMs = seen.backlog > 0 ? (state.storedSinceMs ?? nowMs) : null
-    const demand = demandOf(spec, flow, seen, pods.ready * limit, storedSinceMs, nowMs)
+    const stored = seen.backlog > 0 ? (state.stored ?? { atMs: nowMs, inFlight: seen.inFlight }) : null
+    const demand = demandOf(spec, flow, seen, pods.ready * limit, stored, nowMs)
     const highest = spec.maxScale > 0 ? spec.maxScale : Infinity
     const wanted = Math.min(highest, Math.max(spec.minScale, Math.ceil(demand.slots / limit) + spec.podBufferSize))
     const desired = Math.max(pods.busy, wanted)
@@ -55,7 +55,9 @@ export const xpa: Decider<XpaState> = {
       Math.floor(nowMs / 1000),
       Math.ceil(demand.keep / limit),
     )
-    const unneededSinceMs = pods.capacity > desired ? (state.unneededSinceMs ?? nowMs) : null
+    // While requests wait, a pod that starts will help them, however many are wanted in the end.
+    const unneeded = pods.capacity > desired && seen.queued === 0
+    const unneededSinceMs = unneeded ? (state.unneededSinceMs ?? nowMs) : null
     const recently = spec.without.includes('keep-alive') ? Infinity : Math.max(kept.max + spec.podBufferSize, spec.minScale)
     const spare = pods.capacity - desired
     const { remove, wakeAtMs } = removals(seen.pods, { spec, spare, capacity: pods.capacity, recently, unneededSinceMs, nowMs })
@@ -78,7 +80,7 @@ export const xpa: Decider<XpaState> = {
           desired: size,
         },
       },
-      next: { flow, kept: kept.window, unneededSinceMs, storedSinceMs, desired: size },
+      next: { flow, kept: kept.window, unneededSinceMs, stored, desired: size },
     } satisfies Decision<XpaState>
   },
 }

@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, { readonly about: string; load(): Promis
   tail: { about: 'follow live events', load: async () => (await import('./tail.ts')).tail },
   top: { about: 'live view in the terminal', load: async () => (await import('./top.ts')).top },
   decide: { about: 'decide a scale by hand', load: async () => (await import('./decide.ts')).decide },
+  simulate: { about: 'play a load against autoscalers', load: async () => (await import('./simulate.ts')).simulate },
   health: { about: 'exit 0 when the gateway is ready', load: async () => (await import('./health.ts')).health },
 }
 

@@ -195,7 +195,9 @@ class Run {
   #begin(pod: SimPod, request: number): void {
     const stored = request === STORED
     if (!stored) this.#tally.wait(this.#nowMs - this.#scene.arrivalsMs[request]!)
-    this.#fleet.take(pod)
+    // A draining pod works off its own queue; the fleet no longer counts its slots.
+    if (pod.phase === 'draining') pod.inFlight++
+    else this.#fleet.take(pod)
     if (pod.inFlight > this.#fleet.limit) this.#tally.overLimit++
     this.#inFlight++
     const ms = stored ? this.#scene.storedServiceMs : this.#scene.serviceMs[request]!
@@ -227,27 +229,10 @@ class Run {
     }
     if (pod.waiting.length > 0) {
       this.#inPods--
-      const next = pod.waiting.shift()!
-      if (pod.phase === 'draining') {
-        // Its own queue is worked off before it goes; the fleet no longer counts its slots.
-        this.#beginOnDraining(pod, next)
-      } else this.#begin(pod, next)
+      this.#begin(pod, pod.waiting.shift()!)
     } else if (pod.phase === 'ready') this.#fill(pod)
     else if (pod.inFlight === 0) this.#fleet.remove(pod)
     this.#offerStored()
-  }
-
-  #beginOnDraining(pod: SimPod, request: number): void {
-    const stored = request === STORED
-    if (!stored) this.#tally.wait(this.#nowMs - this.#scene.arrivalsMs[request]!)
-    pod.inFlight++
-    this.#inFlight++
-    const ms = stored ? this.#scene.storedServiceMs : this.#scene.serviceMs[request]!
-    const job = this.#freeJobs.pop() ?? this.#jobPod.length
-    this.#jobPod[job] = pod
-    this.#jobMs[job] = ms
-    this.#jobStored[job] = stored
-    this.#heap.push(this.#nowMs + ms, job)
   }
 
   #podReady(pod: SimPod): void {
@@ -367,7 +352,8 @@ class Run {
       for (let i = before; i < decision.desired; i++) this.#startPod()
     } else if (decision.desired < before) {
       const named = this.#policy.balance === 'packed'
-      if (named && this.#nowMs - this.#lastDownMs < DOWN_EVERY_MS) this.#decideBy(this.#lastDownMs + DOWN_EVERY_MS)
+      if (named && this.#nowMs - this.#lastDownMs < DOWN_EVERY_MS)
+        this.#decideBy(Math.max(this.#nowMs + 1, this.#lastDownMs + DOWN_EVERY_MS))
       else {
         const count = before - decision.desired
         const victims = named
