@@ -6,6 +6,7 @@ import type { Plan } from './contract/plan.ts'
 import { createCallbackDesk } from './engine/callback-desk.ts'
 import { createEngine, type Engine } from './engine/engine.ts'
 import { destinationOf } from './engine/destinations.ts'
+import { eventTypesOf, watchedStreams } from './engine/event-types.ts'
 import { createIdTables, type IdTables } from './engine/id-table.ts'
 import { createOperations } from './engine/operations.ts'
 import { connectBacklogs } from './engine/backlog.ts'
@@ -19,6 +20,7 @@ import { DEFAULT_LIMITS, openIngress } from './ingress/ingress.ts'
 import { Routes } from './ingress/routes.ts'
 import { openAdmin } from './observe/admin.ts'
 import { CONSOLE_PAGE } from './observe/console/page.ts'
+import { createEventTypes, eventTypesRoute } from './observe/event-types.ts'
 import { createJournal } from './observe/journal.ts'
 import { loopWatch } from './observe/loops.ts'
 import { combineObservers, createRecorder } from './observe/recorder.ts'
@@ -42,6 +44,7 @@ import type { KafkaSettings } from './sources/kafka/settings.ts'
 import { openCustody } from './store/custody.ts'
 import { lockDataFolder } from './store/data-folder.ts'
 import { openLeases } from './store/leases.ts'
+import { openSmallFile } from './store/small-file.ts'
 import { openEmbeddedStream } from './streams/embedded.ts'
 import { createMemoryStream } from './streams/memory.ts'
 import { createDeliveryMachine, type DeliveryMachine } from './subscription/machine.ts'
@@ -134,7 +137,15 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   })
   const journal = createJournal({ names: ids, clock })
   const tails = createTails({ names: ids, clock })
-  const observer = combineObservers([recorder.observer, loopWatch(ids, clock, log), journal.observer, tails.observer])
+  const typesFile = openSmallFile(join(settings.dataDir, 'event-types.json'), log)
+  const types = createEventTypes({ names: ids, clock, log, ...typesFile })
+  const observer = combineObservers([
+    recorder.observer,
+    loopWatch(ids, clock, log),
+    journal.observer,
+    tails.observer,
+    types.observer,
+  ])
 
   // Memory is promised once, for lanes, gates, appends and replies together.
   const budget = createBudget(budgetBytes(settings.memoryLimitBytes))
@@ -220,6 +231,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   const routes = new Routes()
   const apply = async (plan: Plan): Promise<void> => {
     for (const notice of plan.notices) log.info(notice)
+    types.watch(watchedStreams(plan))
     await engine.apply(plan)
     replays.pickUp()
     connectBacklogs(plan, { engine, machine, services })
@@ -287,7 +299,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     readsNeedToken: !LOOPBACK.includes(settings.admin.host) && !settings.adminInsecure,
     hosts: settings.adminHosts,
     page: CONSOLE_PAGE,
-    more: watchRoutes(createWatch({ engine, journal, tails })),
+    more: [...watchRoutes(createWatch({ engine, journal, tails })), eventTypesRoute(() => eventTypesOf(engine.plan(), types))],
   })
   ready = true
 
@@ -304,6 +316,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
       sender.close()
       await custody.close(grace)
       leases.close()
+      types.close()
       await ingress.close()
       await admin.close()
       await tracing?.close()

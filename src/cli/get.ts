@@ -2,14 +2,18 @@ import type { ResourceStatus } from '../observe/operations.ts'
 import { Fault } from '../runtime/errors.ts'
 import { CLIENT_OPTIONS, clientFor, OUTPUT_OPTION, print, table, wantsJson } from './client.ts'
 import type { Command, Parsed } from './command.ts'
+import { getEventTypes } from './event-types.ts'
 
 export const get: Command = {
   name: 'get',
-  about: "Shows resources with Knative's conditions, resolved sinks, address, gate and backlog. Without a KIND all of them.",
+  about:
+    "Shows resources with Knative's conditions, resolved sinks, address, gate and backlog. Without a KIND all of them. " +
+    'eventtypes [TYPE]: what can be subscribed to, with an example to copy.',
   usage: '[KIND] [NAMESPACE/NAME]',
   options: { ...CLIENT_OPTIONS, ...OUTPUT_OPTION },
   async run(args) {
     const [kind = '', name] = args.words
+    if (/^eventtypes$/i.test(kind) && name?.includes('/') !== true) return getEventTypes(args, name)
     const client = clientFor(args)
     if (name !== undefined)
       return one(await client.get<ResourceStatus>(`/api/v1/resources/${encodeURIComponent(kind)}/${namePath(name)}`), args)
