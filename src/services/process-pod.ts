@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { get } from 'node:http'
-import { createServer, connect } from 'node:net'
+import { connect, createServer, Socket } from 'node:net'
 import type { ProcessPlan } from '../contract/plan.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -12,6 +12,14 @@ import { groupListensOn, signalGroup } from './process-table.ts'
 /** How often a starting pod is asked, and how long one question may take. */
 const PROBE_EVERY_MS = 25
 const PROBE_TIMEOUT_MS = 1_000
+
+/**
+ * A pod waits on descriptor 3 until it is in the list of the reaper: killed before that, the gateway leaves an end of file,
+ * and the command never runs. So there is no moment in which a pod could outlive the gateway.
+ */
+const WAITING_START = 'read -r go <&3 || exit 0; exec 3<&-; unset go PWD OLDPWD SHLVL; exec "$@"'
+/** How a shell ends that could not run the command. POSIX, Shell Command Language §2.8.2 */
+const NOT_RUN: Readonly<Record<number, string>> = { 126: 'it may not be executed', 127: 'it was not found' }
 
 /** A pod as a process group of this machine: starting → ready → gone, each told once. */
 export function startProcessPod(plan: ProcessPlan, parts: PodParts, events: PodEvents): Pod {
@@ -46,6 +54,7 @@ export function startProcessPod(plan: ProcessPlan, parts: PodParts, events: PodE
       if (child?.pid === undefined) return
       parts.table.add(child.pid)
       parts.reaper.add(child.pid)
+      letGo(child)
       probe = clock.after(plan.initialDelayMs + PROBE_EVERY_MS, ask)
     },
     (e: unknown) => end(`no port: ${messageOf(e)}`),
@@ -89,17 +98,29 @@ function launch(plan: ProcessPlan, parts: PodParts, port: number, end: (why: str
     end('the command is empty')
     return null
   }
-  const child = spawn(command, args, {
+  const child = spawn('/bin/sh', ['-c', WAITING_START, 'sh', command, ...args], {
     cwd: plan.workingDir === '' ? undefined : plan.workingDir,
     env: environmentOf(plan, parts, port),
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     detached: true,
   })
   child.on('error', (e) => end(`cannot run ${command}: ${e.message}`))
-  child.on('exit', (code, signal) => end(signal === null ? `exited with ${code}` : `ended by ${signal}`))
+  child.on('exit', (code, signal) => {
+    if (signal !== null) return end(`ended by ${signal}`)
+    const notRun = NOT_RUN[code ?? 0]
+    end(notRun === undefined ? `exited with ${code}` : `cannot run ${command}: ${notRun} (exited with ${code})`)
+  })
   if (child.stdout !== null) drainLines(child.stdout, (line) => log.info(line, { stream: 'stdout' }))
   if (child.stderr !== null) drainLines(child.stderr, (line) => log.info(line, { stream: 'stderr' }))
   return child
+}
+
+/** Its command may run now. */
+function letGo(child: ChildProcess): void {
+  const gate = child.stdio[3]
+  if (!(gate instanceof Socket)) throw new Error('invariant broken: a pod waits on a socket')
+  gate.on('error', () => {})
+  gate.end('go\n')
 }
 
 /** PATH, HOME, the manifest's variables and Knative's, nothing of the gateway's own. Knative runtime contract §Process. */

@@ -141,6 +141,42 @@ describe('process pods', () => {
     await until('it was replaced', async () => (await readyPods(g)) === 2)
   })
 
+  test('a pod sees the manifest’s variables and Knative’s, nothing of the gateway’s', async () => {
+    const g = await startGateway({
+      manifests: [
+        {
+          apiVersion: 'serving.knative.dev/v1',
+          kind: 'Service',
+          metadata: { name: 'worker' },
+          spec: {
+            template: {
+              metadata: { annotations: { 'autoscaling.knative.dev/minScale': '1' } },
+              spec: {
+                containers: [
+                  { image: 'registry.example.com/env', command: ['env'], env: [{ name: 'MINE', value: 'a  "b" $HOME' }] },
+                ],
+              },
+            },
+          },
+        },
+      ],
+      env: { SECRET_OF_THE_GATEWAY: 'x' },
+    })
+    gateways.push(g)
+    const lines = await until('it has printed all', () => {
+      const own = g.log
+        .map((line) => JSON.parse(line) as { message: string; stream?: string })
+        .filter((l) => l.stream === 'stdout')
+      return own.some((l) => l.message.startsWith('K_REVISION=')) ? own.map((l) => l.message) : null
+    })
+    expect(lines).toContain('MINE=a  "b" $HOME')
+    // A shell may leave its own `_` behind.
+    const names = new Set(lines.map((l) => l.split('=')[0] ?? '').filter((n) => n !== '_'))
+    expect([...names].sort()).toEqual(
+      ['HOME', 'HOST', 'K_CONFIGURATION', 'K_POD', 'K_REVISION', 'K_SERVICE', 'MINE', 'PATH', 'PORT'].sort(),
+    )
+  })
+
   test('no pod outlives a gateway that was killed', async () => {
     const account = join(temporaryFolder(), 'account')
     const g = await start([
