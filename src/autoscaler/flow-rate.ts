@@ -138,10 +138,39 @@ const TREND_NOISE = 2.5
 /** Half-way between the ages of the two averages. */
 const TREND_AGE_S = SLOW_S - FAST_S
 
-/** Arrivals a second expected `leadS` from now where the flow rises beyond noise, null = no trend. At most twice of now. */
+/** Seconds that must be seen before a line through them says anything, and how badly they may fit it (1 = Poisson noise alone). */
+const TREND_LEAST_S = 6
+const WORST_FIT = 2
+/** The line must rise by this share of what the averages say. */
+const LEAST_SLOPE = 1 / 3
+
+/** Arrivals a second expected `leadS` from now where the flow rises beyond noise, null = no trend. */
 export function trendOf(flow: Flow, leadS: number): number | null {
-  const { fast, slow } = flow
+  const { fast, slow, closed } = flow
+  if (closed.length < TREND_LEAST_S) return null
   const noise = TREND_NOISE * Math.sqrt(Math.max(fast, 0) * (1 / (2 * FAST_S) - 1 / (2 * SLOW_S)))
   if (fast - slow <= noise) return null
+  // A step lifts one average above the other as well, but it does not lie on a line, and later on nothing rises any more.
+  const line = lineThrough(closed)
+  if (line.misfit > WORST_FIT || line.slope < (LEAST_SLOPE * (fast - slow)) / TREND_AGE_S) return null
   return fast + ((fast - slow) / TREND_AGE_S) * leadS
+}
+
+/** Slope of the line through the counts, and their squared distance from it in units of what a Poisson flow has anyway. */
+function lineThrough(counts: readonly number[]): { readonly slope: number; readonly misfit: number } {
+  const n = counts.length
+  const middle = (n - 1) / 2
+  let mean = 0
+  for (const c of counts) mean += c / n
+  if (mean <= 0) return { slope: 0, misfit: 0 }
+  let rise = 0
+  let spread = 0
+  for (let i = 0; i < n; i++) {
+    rise += (i - middle) * (counts[i]! - mean)
+    spread += (i - middle) ** 2
+  }
+  const slope = rise / spread
+  let off = 0
+  for (let i = 0; i < n; i++) off += (counts[i]! - mean - slope * (i - middle)) ** 2
+  return { slope, misfit: off / (n - 2) / mean }
 }
