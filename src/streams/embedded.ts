@@ -34,6 +34,8 @@ export interface EmbeddedParts extends StreamParts {
 const TAIL_BYTES = 4 * 2 ** 20
 const RETENTION_EVERY_MS = 1_000
 const RETRY_MS = 1_000
+/** A refusal is shown for so long. */
+const REFUSED_MS = 5_000
 /** An event may take this many times its bytes in pages, and the trees take these. */
 const FILE_WASTE = 1.5
 const FILE_LEAST_BYTES = 2 ** 20
@@ -67,6 +69,7 @@ class EmbeddedStream implements LogStream {
   readonly #retention: Timer
   #feed: LogFeed | undefined
   #closed = false
+  #refused = { why: '', atMs: -Infinity }
   /** Wall minus monotonic clock when last looked at, and until when nothing is deleted by age. */
   #offsetMs: number
   #keepUntilMs = 0
@@ -114,7 +117,10 @@ class EmbeddedStream implements LogStream {
       bytes += record.length
     }
     const why = this.#refusal(bytes, options.reserve === true)
-    if (why !== '') return done({ kind: 'full', retryAfterMs: RETRY_MS, why })
+    if (why !== '') {
+      this.#refused = { why, atMs: this.#p.clock.now() }
+      return done({ kind: 'full', retryAfterMs: RETRY_MS, why })
+    }
     this.#room.took(bytes)
     this.#p.budget?.take(bytes)
     const { settles } = options
@@ -155,8 +161,13 @@ class EmbeddedStream implements LogStream {
       ? 'the store is broken'
       : this.#closed
         ? 'the stream is closed'
-        : this.#room.refusal(0, false)
+        : this.#refusedLately() || this.#room.refusal(0, false)
     return { events: log.head + 1 - log.first, bytes: log.bytes, oldestMs: log.oldestMs, refusing }
+  }
+
+  /** What is too large for the room that is left is refused while something smaller would not be. */
+  #refusedLately(): string {
+    return this.#p.clock.now() - this.#refused.atMs < REFUSED_MS ? this.#refused.why : ''
   }
 
   async close(signal: AbortSignal): Promise<void> {
