@@ -1,6 +1,7 @@
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { to } from '../flows.ts'
-import { broker, post, startGateway, trigger, type RunningGateway } from '../gateway.ts'
+import { broker, post, runCli, startGateway, temporaryFolder, trigger, type RunningGateway } from '../gateway.ts'
 import { startSink, type Answer, type Seen, type Sink } from '../sink.ts'
 import { until } from '../until.ts'
 
@@ -213,3 +214,46 @@ describe('EventTransform', () => {
     )
   })
 })
+
+describe('event types', () => {
+  test('are found at the ingress and in replies, outlive a restart, and are listed with a Trigger to copy', async () => {
+    const asked = await sink(replying('answer'))
+    const data = join(temporaryFolder(), 'data')
+    const manifests = [
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'config-features', namespace: 'knative-eventing' },
+        data: { 'eventtype-auto-create': 'enabled' },
+      },
+      broker(),
+      trigger('asked', asked.url, { spec: of('question') as Record<string, unknown> }),
+      {
+        apiVersion: 'eventing.knative.dev/v1beta2',
+        kind: 'EventType',
+        metadata: { name: 'declared' },
+        spec: { type: 'announced', source: '/soon', broker: 'default', description: 'comes later' },
+      },
+    ]
+    const g = await gateway({ manifests, data })
+    expect(await post(`${g.listen}/default/default`, 'q', { 'ce-type': 'question' })).toBe(202)
+    await until('the answer is in the broker', async () => (await listed(g)).length === 3)
+    expect((await listed(g)).map((i) => [i.type, i.source, i.declared])).toEqual([
+      ['announced', '/soon', 'default/declared'],
+      ['answer', '/r', ''],
+      ['question', '/test', ''],
+    ])
+    await g.stop()
+    const again = await gateway({ manifests, data })
+    expect(await listed(again)).toHaveLength(3)
+    const all = await runCli(['get', 'eventtypes', '--admin', again.admin])
+    expect(all.out).toMatch(/broker\/default\/default\s+announced\s+\/soon\s+default\/declared\s+comes later/)
+    const one = await runCli(['get', 'eventtypes', 'question', '--admin', again.admin])
+    expect(one.out).toMatch(/kind: Trigger[\s\S]*broker: default[\s\S]*type: question/)
+    const none = await runCli(['get', 'eventtypes', 'nonsense', '--admin', again.admin])
+    expect([none.code, none.err]).toEqual([1, expect.stringContaining('known are: announced, answer, question')])
+  })
+})
+
+const listed = async (g: RunningGateway): Promise<{ type: string; source: string; declared: string }[]> =>
+  (await g.api<{ items: { type: string; source: string; declared: string }[] }>('/api/v1/eventtypes')).items
