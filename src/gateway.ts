@@ -41,6 +41,7 @@ import { createSender } from './sender/sender.ts'
 import { openProcessPods } from './services/process-pods.ts'
 import { createServices } from './services/services.ts'
 import type { KafkaSettings } from './sources/kafka/settings.ts'
+import type { RocketMqSettings } from './sources/rocketmq/settings.ts'
 import { openCustody } from './store/custody.ts'
 import { lockDataFolder } from './store/data-folder.ts'
 import { openLeases } from './store/leases.ts'
@@ -217,8 +218,12 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
               dir: join(settings.dataDir, 'streams', fileName(plan.key)),
               onFatal: parts.onFatal,
             }),
-      // The Kafka client takes three quarters of a second to load: only who reads Kafka waits for it.
+      // The clients take three quarters of a second to load: only who reads from such a system waits for it.
       source: async (plan) => {
+        if (plan.system === 'rocketmq') {
+          const { createRocketMqSource } = await import('./sources/rocketmq/source.ts')
+          return createRocketMqSource({ plan, settings: plan.settings as unknown as RocketMqSettings, clock, random, log })
+        }
         const { createKafkaSource } = await import('./sources/kafka/source.ts')
         return createKafkaSource({ plan, settings: plan.settings as unknown as KafkaSettings, clock, random, log, observer })
       },

@@ -12,6 +12,7 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
   Parallel: ['Addressable', 'ChannelsReady', 'SubscriptionsReady'],
   EventTransform: ['Addressable', 'TransformationReady', 'SinkProvided'],
   Service: ['ConfigurationsReady', 'RoutesReady'],
+  RocketMQSource: ['SinkProvided', 'ConnectionEstablished', 'Deployed'],
   KafkaSource: ['SinkProvided', 'ConnectionEstablished', 'InitialOffsetsCommitted', 'Deployed'],
 }
 

@@ -16,7 +16,7 @@ interface Reader<T> {
 }
 
 const STREAMS = ['Broker', 'Channel', 'InMemoryChannel', 'Sequence', 'Parallel']
-const SUBSCRIPTIONS = ['Trigger', 'Subscription', 'KafkaSource']
+const SUBSCRIPTIONS = ['Trigger', 'Subscription', 'KafkaSource', 'RocketMQSource']
 const FLOWS = [...SUBSCRIPTIONS, 'Sequence', 'Parallel']
 
 const reader = <T>(kinds: readonly string[], must: string, read: (text: string) => T | undefined): Reader<T> => ({

@@ -6,6 +6,7 @@ import { eventType } from './event-type.ts'
 import { kafkaSource } from './kafka-source.ts'
 import type { Kind } from './kind.ts'
 import { parallel } from './parallel.ts'
+import { rocketMqSource } from './rocketmq-source.ts'
 import { secret } from './secret.ts'
 import { sequence } from './sequence.ts'
 import { service } from './service.ts'
@@ -29,6 +30,7 @@ export const KINDS: readonly Kind[] = [
   trigger,
   subscription,
   kafkaSource,
+  rocketMqSource,
   eventType,
 ]
 

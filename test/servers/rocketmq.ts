@@ -1,0 +1,172 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { certificates, type Certificates } from './kafka-files.ts'
+import { freePorts, startWatched, type WatchedServer } from './processes.ts'
+import { groupsFile, rocketMqJars, topicsFile, type TestGroup, type TestTopic } from './rocketmq-files.ts'
+
+const run = promisify(execFile)
+
+export interface RocketMqOptions {
+  readonly topics: readonly TestTopic[]
+  readonly groups: readonly TestGroup[]
+  /** Every client has to sign with `ACCESS_KEY` and `ACCESS_SECRET`. */
+  readonly authentication?: boolean
+}
+
+/** A RocketMQ of the test's own: name server, and proxy with the broker in it. */
+export interface RocketMqServer {
+  /** `host:port` of the proxy; takes TLS (certificate of the tests' authority) and plain text. */
+  readonly endpoint: string
+  readonly certificates: Certificates
+  pids(): number[]
+  /** `mqadmin`, with the name server's address; takes a few seconds. */
+  admin(...args: readonly string[]): Promise<string>
+  /** SIGKILL of proxy and broker; the data stays. */
+  kill(): Promise<void>
+  /** On the same ports and data. */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+export const ACCESS_KEY = 'alice'
+export const ACCESS_SECRET = 'wonder-land'
+const READY_WITHIN_MS = 90_000
+const FLAGS = [
+  '--add-opens',
+  'java.base/java.nio=ALL-UNNAMED',
+  '--add-opens',
+  'java.base/sun.nio.ch=ALL-UNNAMED',
+  '--add-exports',
+  'java.base/sun.nio.ch=ALL-UNNAMED',
+  '-XX:TieredStopAtLevel=1',
+  '-XX:+UseSerialGC',
+]
+
+export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer> {
+  const lib = await rocketMqJars()
+  const certs = await certificates()
+  const [names = 0, broker = 0, ha = 0, grpc = 0, remoting = 0] = await freePorts(5)
+  const root = await mkdtemp(join(tmpdir(), 'rocketmq-'))
+  await mkdir(join(root, 'home'))
+  await mkdir(join(root, 'conf'))
+  await mkdir(join(root, 'store', 'config'), { recursive: true })
+  await writeFile(join(root, 'store', 'config', 'topics.json'), topicsFile(o.topics))
+  await writeFile(join(root, 'store', 'config', 'subscriptionGroup.json'), groupsFile(o.groups))
+  const access = o.authentication === true ? AUTHENTICATION : {}
+  await writeFile(join(root, 'namesrv.conf'), lines({ listenPort: names }))
+  await writeFile(join(root, 'broker.conf'), lines({ ...brokerConfig(root, names, broker, ha), ...access }))
+  const proxy = {
+    rocketMQClusterName: 'DefaultCluster',
+    namesrvAddr: `127.0.0.1:${names}`,
+    grpcServerPort: grpc,
+    remotingListenPort: remoting,
+    grpcClientConsumerMinLongPollingTimeoutMillis: 1000,
+    tlsTestModeEnable: false,
+    tlsKeyPath: join(dirname(certs.brokerStore), 'broker.key'),
+    tlsCertPath: join(dirname(certs.brokerStore), 'broker.crt'),
+    ...access,
+    // The proxy asks the broker in it.
+    ...(o.authentication === true
+      ? { authenticationMetadataProvider: 'org.apache.rocketmq.proxy.auth.ProxyAuthenticationMetadataProvider' }
+      : {}),
+  }
+  await writeFile(join(root, 'rmq-proxy.json'), JSON.stringify(proxy))
+  const java = [...FLAGS, `-Drocketmq.home.dir=${root}`, `-Duser.home=${root}/home`, `-Djava.io.tmpdir=${root}/home`]
+  const server = async (name: string, ready: string, memory: readonly string[], args: readonly string[]) =>
+    launch(root, name, ready, [...java, ...memory, '-cp', `${lib}/*`, ...args])
+  const nameServer = await server(
+    'namesrv',
+    'Name Server boot success',
+    ['-Xms48m', '-Xmx96m'],
+    ['org.apache.rocketmq.namesrv.NamesrvStartup', '-c', join(root, 'namesrv.conf')],
+  )
+  const start = (): Promise<WatchedServer> =>
+    server(
+      'proxy',
+      'startup successfully',
+      ['-Xms128m', '-Xmx768m', '-XX:MaxDirectMemorySize=384m'],
+      [
+        'org.apache.rocketmq.proxy.ProxyStartup',
+        ...['-pm', 'local', '-n', `127.0.0.1:${names}`, '-bc', join(root, 'broker.conf'), '-pc', join(root, 'rmq-proxy.json')],
+      ],
+    )
+  let running = await start()
+  return {
+    endpoint: `127.0.0.1:${grpc}`,
+    certificates: certs,
+    pids: () => [nameServer, running].filter((s) => s.running()).map((s) => s.pid),
+    async admin(command, ...args) {
+      const main = ['org.apache.rocketmq.tools.command.MQAdminStartup', command ?? '', '-n', `127.0.0.1:${names}`, ...args]
+      const { stdout } = await run('java', [...java, '-Xmx128m', '-cp', `${lib}/*`, ...main])
+      return stdout
+    },
+    kill: () => running.kill('SIGKILL'),
+    async restart() {
+      running = await start()
+    },
+    async stop() {
+      await Promise.all([nameServer.kill('SIGKILL'), running.kill('SIGKILL')])
+      await rm(root, { recursive: true, force: true })
+    },
+  }
+}
+
+async function launch(root: string, name: string, ready: string, args: readonly string[]): Promise<WatchedServer> {
+  const log = join(root, `${name}.log`)
+  await writeFile(log, '', { flag: 'a' })
+  const from = (await readFile(log)).length
+  const server = await startWatched('java', args, log, root)
+  const deadline = Date.now() + READY_WITHIN_MS
+  while (!(await readFile(log)).subarray(from).includes(ready)) {
+    if (!server.running()) throw new Error(`RocketMQ ended while it started:\n${(await readFile(log, 'utf8')).slice(-3000)}`)
+    if (Date.now() > deadline) throw new Error(`RocketMQ was not ready within ${READY_WITHIN_MS} ms, see ${log}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return server
+}
+
+function brokerConfig(
+  root: string,
+  names: number,
+  port: number,
+  ha: number,
+): Readonly<Record<string, string | number | boolean>> {
+  return {
+    brokerClusterName: 'DefaultCluster',
+    brokerName: 'a',
+    brokerId: 0,
+    brokerIP1: '127.0.0.1',
+    listenPort: port,
+    haListenPort: ha,
+    namesrvAddr: `127.0.0.1:${names}`,
+    storePathRootDir: join(root, 'store'),
+    storePathCommitLog: join(root, 'store', 'commitlog'),
+    mappedFileSizeCommitLog: 67_108_864,
+    mappedFileSizeConsumeQueue: 600_000,
+    // A SimpleConsumer depends on the timer.
+    timerWheelEnable: true,
+    mappedFileSizeTimerLog: 10_485_760,
+    enablePropertyFilter: true,
+    autoCreateSubscriptionGroup: false,
+    autoCreateTopicEnable: false,
+    flushDiskType: 'ASYNC_FLUSH',
+  }
+}
+
+const LOCAL = 'org.apache.rocketmq.auth.authentication.provider'
+const AUTHENTICATION = {
+  authenticationEnabled: true,
+  authenticationProvider: `${LOCAL}.DefaultAuthenticationProvider`,
+  authenticationMetadataProvider: `${LOCAL}.LocalAuthenticationMetadataProvider`,
+  initAuthenticationUser: JSON.stringify({ username: ACCESS_KEY, password: ACCESS_SECRET }),
+  innerClientAuthenticationCredentials: JSON.stringify({ accessKey: ACCESS_KEY, secretKey: ACCESS_SECRET }),
+}
+
+function lines(properties: Readonly<Record<string, string | number | boolean>>): string {
+  return Object.entries(properties)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('')
+}
