@@ -22,6 +22,8 @@ const MOST_PARKED = { events: 100_000, bytes: 64 * 2 ** 20 }
 const RESERVE = 0.1
 const RETENTION_EVERY_MS = 1_000
 const FULL_RETRY_MS = 1_000
+/** What is too large for the room that is left is refused while something smaller would not be: shown for so long. */
+const REFUSED_MS = 5_000
 
 interface Append {
   readonly events: readonly CloudEvent[]
@@ -49,6 +51,7 @@ class MemoryStream implements LogStream, LogView {
   #head: Position = 0
   #lastMs = 0
   #closed = false
+  #refused = { why: '', atMs: -Infinity }
   /** Some of what was taken is to be routed in the next turn. */
   #routing = false
 
@@ -71,7 +74,10 @@ class MemoryStream implements LogStream, LogView {
       bytes += sizeOf(e)
     }
     const why = this.#refusal(bytes, options.reserve === true)
-    if (why !== '') return done({ kind: 'full', retryAfterMs: FULL_RETRY_MS, why })
+    if (why !== '') {
+      this.#refused = { why, atMs: this.#p.clock.now() }
+      return done({ kind: 'full', retryAfterMs: FULL_RETRY_MS, why })
+    }
     this.#waitingBytes += bytes
     this.#waiting.push({ events, done, settles: options.settles, atMs: this.#p.clock.now() })
     if (this.#waiting.length === 1) this.#p.clock.soon(() => this.#take())
@@ -98,11 +104,12 @@ class MemoryStream implements LogStream, LogView {
   }
 
   stats(): StreamStats {
+    const refusedLately = this.#p.clock.now() - this.#refused.atMs < REFUSED_MS ? this.#refused.why : ''
     return {
       events: this.#head + 1 - this.first,
       bytes: this.#tail.bytes,
       oldestMs: this.#tail.timeOf(this.first),
-      refusing: this.#closed ? 'the stream is closed' : this.#refusal(0, false),
+      refusing: this.#closed ? 'the stream is closed' : refusedLately || this.#refusal(0, false),
     }
   }
 

@@ -19,7 +19,7 @@ test('while the disk does not answer at most 64 MiB wait, then the stream is ful
   expect(results.length).toBeGreaterThan(4)
   expect(results.length).toBeLessThan(8)
   expect(results[0]).toMatchObject({ kind: 'full', why: 'the disk does not keep up' })
-  expect(r.stream.stats().refusing).toBe('')
+  expect(r.stream.stats().refusing).toBe('the disk does not keep up')
 })
 
 test('what waits for its commit is booked in the budget of the shard and given back, and a full budget refuses', async () => {
