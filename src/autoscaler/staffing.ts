@@ -2,8 +2,8 @@
  * The margin above the offered load a, in √a: it rises with a, because where much flows one pod more is a smaller share of the
  * cost and spares more requests a wait. Swept in the simulator: less waits more than KPA at 86 slots, more costs pods at one.
  */
-const MARGIN = 1.15
-const MARGIN_BY_LOAD = 0.21
+const MARGIN = 1.12
+const MARGIN_BY_LOAD = 0.22
 const MOST_MARGIN = 3.6
 /** With `wait-target`: at most this share waits longer. */
 const SHARE_LATE = 0.01
