@@ -1,4 +1,5 @@
-import { INSTRUMENTS, type Instrument } from '../src/observe/instruments.ts'
+import { type Instrument } from '../src/observe/instrument.ts'
+import { INSTRUMENTS } from '../src/observe/instruments.ts'
 import { totalName } from '../src/observe/exposition.ts'
 import { ERRORS } from '../src/runtime/errors.ts'
 

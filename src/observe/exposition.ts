@@ -1,5 +1,6 @@
 import { type Distribution, LATENCY_BOUNDS_S, sumOf } from './histogram.ts'
-import { INSTRUMENTS, MOST_LABEL_SETS, type Instrument, type Labels, type Readings, type Row } from './instruments.ts'
+import { MOST_LABEL_SETS, type Instrument, type Labels, type Readings, type Row } from './instrument.ts'
+import { INSTRUMENTS } from './instruments.ts'
 
 export type ExpositionFormat = 'prometheus' | 'openmetrics'
 

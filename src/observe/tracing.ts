@@ -2,6 +2,8 @@ import type { Key, SubId } from '../contract/ids.ts'
 import type { Outcome } from '../contract/outcome.ts'
 import type { Attempt, Credit } from '../contract/target.ts'
 import type { CloudEvent } from '../event/event.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
 import type { OpenSpan, TraceContext, Tracer } from '../vendor/opentelemetry/tracer.ts'
 
 /** An event on its way in, under spans of its own. */
@@ -23,6 +25,21 @@ export interface Tracing {
   /** The attempt with the context of its span in its headers; the span ends with its outcome. */
   attempt(path: string, a: Attempt, c: Credit): Attempt
   close(): Promise<void>
+}
+
+/** A collector that cannot be reached is told at most so often. */
+const WARNING_MS = 60_000
+
+/** The OpenTelemetry packages are loaded here, and only when somebody collects spans. */
+export async function loadTracing(subKey: (sub: SubId) => Key, clock: Clock, log: Log): Promise<Tracing> {
+  const { openTracer } = await import('../vendor/opentelemetry/tracer.ts')
+  let warnedMs = -Infinity
+  const warn = (what: string): void => {
+    if (clock.now() - warnedMs < WARNING_MS) return
+    warnedMs = clock.now()
+    log.warn('spans could not be sent', { reason: what })
+  }
+  return createTracing(openTracer(warn), subKey)
 }
 
 export function createTracing(tracer: Tracer, subKey: (sub: SubId) => Key): Tracing {

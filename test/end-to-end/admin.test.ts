@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { Script } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { broker, post, runCli, startGateway, temporaryFolder, trigger, type RunningGateway } from '../gateway.ts'
 import { service } from '../pods/service.ts'
@@ -273,9 +274,14 @@ describe('the admin port', () => {
     expect(plan).not.toContain(Buffer.from('Bearer very-secret').toString('base64'))
     const page = await raw('/', {})
     expect(page.status).toBe(200)
-    for (const [, path] of page.body.matchAll(/fetch\('([^']+)'\)/g)) {
-      expect((await raw(path ?? '', {})).status, path).toBe(200)
+    const asked = [...page.body.matchAll(/ask\('([^']+)'/g)].map(([, path]) => path ?? '')
+    expect(asked).toContain('/api/v1/snapshot')
+    for (const path of asked) {
+      const whole = path === '/api/v1/services/' ? `${path}default/worker/decisions` : path
+      expect((await raw(whole, {})).status, whole).toBe(200)
     }
+    // The script parses; what it does is small enough to be read.
+    expect(() => new Script(/<script>([^]*)<\/script>/.exec(page.body)?.[1] ?? 'no script')).not.toThrow()
   })
 
   test('off loopback it starts only with a token file or when told so', async () => {

@@ -1,14 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { CONTENT_TYPES, renderExposition } from '../../src/observe/exposition.ts'
 import { Histogram, LATENCY_BOUNDS_S } from '../../src/observe/histogram.ts'
-import {
-  INSTRUMENTS,
-  keyLabels,
-  MOST_LABEL_SETS,
-  type Instrument,
-  type Readings,
-  type Row,
-} from '../../src/observe/instruments.ts'
+import { keyLabels, MOST_LABEL_SETS, type Instrument, type Readings, type Row } from '../../src/observe/instrument.ts'
+import { INSTRUMENTS } from '../../src/observe/instruments.ts'
 import { parseExposition } from './exposition-parser.ts'
 import { emptyReadings } from './readings.ts'
 

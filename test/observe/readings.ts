@@ -1,4 +1,4 @@
-import type { Readings } from '../../src/observe/instruments.ts'
+import type { Readings } from '../../src/observe/instrument.ts'
 
 /** Readings of a gateway that has nothing and did nothing. */
 export function emptyReadings(): Readings {
