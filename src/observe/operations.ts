@@ -1,6 +1,6 @@
 import type { Start } from '../contract/feed.ts'
 import type { Key } from '../contract/ids.ts'
-import type { Readings } from './instruments.ts'
+import type { Readings } from './instrument.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** A resource the way Knative shows one, with what only this gateway knows under `sluice`. */
