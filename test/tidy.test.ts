@@ -17,7 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sender: ['contract', 'vendor'],
   store: ['contract', 'vendor'],
   sources: ['contract', 'vendor'],
-  streams: ['contract', 'store', 'vendor'],
+  streams: ['contract', 'store', 'vendor', 'sources'],
   subscription: ['contract', 'filter', 'flow'],
   services: ['contract', 'flow', 'sender'],
   ingress: ['contract', 'filter', 'sender', 'vendor'],

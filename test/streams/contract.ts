@@ -13,6 +13,10 @@ export interface System {
   reopen?(s: Stream): Promise<Stream>
   /** Whether the system says itself how much may be unsettled. */
   readonly limits: boolean
+  /** What only a log of the gateway itself knows: which events were offered before a restart. */
+  readonly forgetsOffers?: boolean
+  /** What comes back when it is due has a lane of its own, with room of its own. */
+  readonly dueLane?: boolean
 }
 
 const STORY = [{ attempt: 1, atMs: 5, tookMs: 7, to: 'http://sink', status: 503, error: 'busy' }]
@@ -166,7 +170,7 @@ export function streamContract(system: System): void {
       await until('the fast one has all', () => fast.offered.length === 1_000)
       expect(slow.offered).toHaveLength(8)
       expect(r.feed.backlog(1).events).toBe(992)
-      expect(r.feed.backlog(2)).toEqual({ events: 0, exact: true, oldestMs: 0 })
+      expect(r.feed.backlog(2)).toEqual({ events: 0, exact: r.feed.can.exactBacklog, oldestMs: 0 })
       slow.settlesSoon = true
       r.intake.settleAll(slow)
       await until('the slow one has all', () => slow.offered.length >= 1_000)
@@ -213,6 +217,7 @@ export function streamContract(system: System): void {
       await append(r.stream, events(3))
       await until('all are offered', () => p.offered.length === 3)
       expect((await append(r.stream, [event('reply-1')], { settles: p.of('e1') })).kind).toBe('durable')
+      await until('the reply has gone past', () => r.feed.passed(1) === 4)
       r.feed.detach(1, false)
       const back = r.intake.attach(2, 'trigger/a/x', EARLIEST)
       await until('the others are offered', () => back.offered.length >= 2 && r.feed.backlog(2).events === 0)
@@ -288,31 +293,32 @@ export function streamContract(system: System): void {
       expect(other.ids).toEqual(['e1'])
     })
 
-    test('due deliveries wait for room, come in order of their time, and can be detached again', async () => {
-      const r = await begin()
-      const p = r.intake.attach(1, 'trigger/a/x', LATEST)
-      p.lane = 3
-      await append(r.stream, events(3))
-      await until('all are offered', () => p.offered.length === 3)
-      const now = Date.now()
-      const kept = ['e2', 'e0'].map(
-        (id, i) => new Promise((done) => r.feed.detachDelivery(p.of(id), stateOf({ dueMs: now - 10 + i }), (ok) => done(ok))),
-      )
-      expect(await Promise.all(kept)).toEqual([true, true])
-      expect(p.offered).toHaveLength(3)
-      for (const d of [...p.open]) if (d.event.id !== 'e1') r.intake.done(p, d)
-      await until('both are back', () => p.offered.length === 5)
-      expect(p.ids.slice(3)).toEqual(['e2', 'e0'])
-      expect(p.rude).toBe(0)
-      p.lane = 100
-      const again = p.offered[3]!
-      const ok = await new Promise((done) => r.feed.detachDelivery(again, stateOf({ dueMs: Date.now() + 20 }), done))
-      expect(ok).toBe(true)
-      r.intake.done(p, again)
-      r.intake.done(p, p.of('e0'))
-      await until('it is back once more', () => p.offered.length === 6)
-      expect(p.offered[5]!.event.id).toBe('e2')
-    })
+    if (system.dueLane !== true)
+      test('due deliveries wait for room, come in order of their time, and can be detached again', async () => {
+        const r = await begin()
+        const p = r.intake.attach(1, 'trigger/a/x', LATEST)
+        p.lane = 3
+        await append(r.stream, events(3))
+        await until('all are offered', () => p.offered.length === 3)
+        const now = Date.now()
+        const kept = ['e2', 'e0'].map(
+          (id, i) => new Promise((done) => r.feed.detachDelivery(p.of(id), stateOf({ dueMs: now - 10 + i }), (ok) => done(ok))),
+        )
+        expect(await Promise.all(kept)).toEqual([true, true])
+        expect(p.offered).toHaveLength(3)
+        for (const d of [...p.open]) if (d.event.id !== 'e1') r.intake.done(p, d)
+        await until('both are back', () => p.offered.length === 5)
+        expect(p.ids.slice(3)).toEqual(['e2', 'e0'])
+        expect(p.rude).toBe(0)
+        p.lane = 100
+        const again = p.offered[3]!
+        const ok = await new Promise((done) => r.feed.detachDelivery(again, stateOf({ dueMs: Date.now() + 20 }), done))
+        expect(ok).toBe(true)
+        r.intake.done(p, again)
+        r.intake.done(p, p.of('e0'))
+        await until('it is back once more', () => p.offered.length === 6)
+        expect(p.offered[5]!.event.id).toBe('e2')
+      })
 
     test('what is parked is listed in order, counted, read, and goes when it is removed', async () => {
       const r = await begin()
@@ -463,7 +469,7 @@ export function streamContract(system: System): void {
         q.settlesAtOnce = true
         await until('it has the rest', () => q.offered.length === 296)
         expect(q.ids).toEqual(events(296, 4).map((e) => e.id))
-        expect(q.offered.filter((d) => d.redelivery > 0)).toHaveLength(6)
+        expect(q.offered.filter((d) => d.redelivery > 0)).toHaveLength(system.forgetsOffers === true ? 0 : 6)
       })
     })
 }

@@ -12,10 +12,13 @@ export interface Complaint {
  */
 export class Health {
   readonly #log: Log
+  readonly #what: string
   readonly #bad = new Map<string, Complaint>()
 
-  constructor(log: Log) {
+  /** `what` it is about, for the log. */
+  constructor(log: Log, what = 'Kafka source') {
     this.#log = log
+    this.#what = what
   }
 
   bad(part: string, reason: string, message: string): void {
@@ -23,7 +26,7 @@ export class Health {
     const before = this.#bad.get(part)
     this.#bad.set(part, { reason, message })
     if (before !== undefined && before.reason !== reason) this.#ended(before.reason)
-    if (!known) this.#log.warn('the Kafka source is degraded; it goes on trying', { part, reason, error: message })
+    if (!known) this.#log.warn(`the ${this.#what} is degraded; it goes on trying`, { part, reason, error: message })
   }
 
   good(part: string): void {
@@ -39,7 +42,7 @@ export class Health {
   }
 
   #ended(reason: string): void {
-    if (!this.#has(reason)) this.#log.info('the Kafka source is rid of a trouble', { reason })
+    if (!this.#has(reason)) this.#log.info(`the ${this.#what} is rid of a trouble`, { reason })
   }
 
   /** The first complaint that still holds. */

@@ -155,8 +155,7 @@ export class Producer {
       // What has no key goes to one partition a turn, so that batches are few and full, as Java's sticky partitioner does it.
       const sticky = this.#turn++ % partitions.length
       for (const e of fresh) {
-        if (e.partition < 0)
-          e.partition = e.record.key === null ? sticky : partitionOfKey(e.record.key, partitions.length)
+        if (e.partition < 0) e.partition = e.record.key === null ? sticky : partitionOfKey(e.record.key, partitions.length)
         this.#queueOf(partitions[e.partition]?.leader ?? -1).push(e)
       }
     } else if (o.cluster.view === null && o.health.complaint !== undefined) {
@@ -287,8 +286,8 @@ export class Producer {
 
   /** Tries once more after a moment, in the order they had, with whoever leads their partitions then. */
   #again(entries: readonly Entry[]): void {
-    this.#fresh = [...entries, ...this.#fresh]
-    for (const queue of this.#byNode.values()) this.#fresh.push(...queue.splice(0))
+    const queued = [...this.#byNode.values()].flatMap((queue) => queue.splice(0))
+    this.#fresh = [...entries, ...queued, ...this.#fresh]
     this.#pausedUntilMs = this.#o.clock.now() + this.#backoff.nextMs()
     this.#o.cluster.refreshSoon()
   }

@@ -6,8 +6,8 @@ export interface KafkaStreamSettings {
   /** `host:port`, any of the cluster. */
   readonly bootstrapServers: readonly string[]
   readonly topic: string
-  /** How the topic is made when it is missing; null = it is somebody else's and never made here. */
-  readonly create: { readonly partitions: number; readonly replication: number } | null
+  /** How the topic is made when it is missing (`retentionMs` 0 = as the broker has it for all); null = it is somebody else's and never made here. */
+  readonly create: { readonly partitions: number; readonly replication: number; readonly retentionMs: number } | null
   /** `<namespace>.<name>` of the KafkaChannel, '' = a Broker: it decides how the groups of subscriptions are called. */
   readonly channel: string
   readonly sasl: KafkaSasl | null

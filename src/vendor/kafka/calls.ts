@@ -242,3 +242,31 @@ export async function listOffsets(
     t.partitions.map((p) => ({ topic: t.name, partition: p.partitionIndex, offset: Number(p.offset), code: p.errorCode })),
   )
 }
+
+/** Makes a topic; `maxBatchBytes` and `retentionMs` 0 = what the broker has for all. Answers the code and what the broker says to it. */
+export async function createTopic(
+  link: KafkaLink,
+  broker: BrokerAddress,
+  topic: {
+    readonly name: string
+    readonly partitions: number
+    readonly replication: number
+    readonly maxBatchBytes: number
+    readonly retentionMs: number
+  },
+): Promise<{ readonly code: number; readonly message: string }> {
+  const configs = [
+    { name: 'max.message.bytes', value: topic.maxBatchBytes },
+    { name: 'retention.ms', value: topic.retentionMs },
+  ]
+  const wanted = {
+    name: topic.name,
+    numPartitions: topic.partitions,
+    replicationFactor: topic.replication,
+    assignments: [],
+    configs: configs.filter((c) => c.value > 0).map((c) => ({ name: c.name, value: String(c.value) })),
+  }
+  const r = await answer(link, broker, (c) => kafkaLibrary().createTopicsV7.api.async(c, [wanted], 5_000, false))
+  const made = r.topics[0]
+  return { code: made?.errorCode ?? CODE.none, message: made?.errorMessage ?? '' }
+}
