@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { Secret } from '../runtime/secret.ts'
 import { KAFKA_SOURCE_DELIVERY, lowerSubscription, NO_REPLY } from './delivery.ts'
 import type { Draft } from './draft.ts'
-import { anything, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, SINK } from './fields.ts'
+import { ALWAYS, anything, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, SINK } from './fields.ts'
 import { KAFKA_NET, kafkaCredentials, type KafkaNet } from './kafka-net.ts'
 import { defineKind, version } from './kind.ts'
 import type { Resource } from './resource.ts'
@@ -54,12 +54,12 @@ const COMMON = {
 }
 
 const current = version(
-  { spec: z.strictObject({ ...COMMON, delivery: DELIVERY.optional(), sink: SINK }).superRefine(oneFilter) },
+  { spec: z.strictObject({ ...COMMON, delivery: DELIVERY.optional(), sink: SINK }).superRefine(oneFilter, ALWAYS) },
   ({ spec }): RocketMqSourceSpec => ({ ...common(spec), delivery: spec.delivery, sink: sinkOf(spec.sink) as Sink }),
 )
 /** The first shape, whose sink stands without `ref`. */
 const old = version(
-  { spec: z.strictObject({ ...COMMON, delivery: OLD_DELIVERY.optional(), sink: OLD_SINK }).superRefine(oneFilter) },
+  { spec: z.strictObject({ ...COMMON, delivery: OLD_DELIVERY.optional(), sink: OLD_SINK }).superRefine(oneFilter, ALWAYS) },
   ({ spec }): RocketMqSourceSpec => ({ ...common(spec), delivery: spec.delivery, sink: sinkOf(spec.sink) as Sink }),
 )
 

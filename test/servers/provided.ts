@@ -21,3 +21,9 @@ export function ownKafka(): { readonly note: string; readonly skip: boolean } {
     note: java && missing === '' ? '' : ` (skipped: ${missing === '' ? 'needs Java and Maven' : missing})`,
   }
 }
+
+/** Whether a test may start a RocketMQ of its own: it needs the same tools. */
+export function ownRocketMq(): { readonly note: string; readonly skip: boolean } {
+  const { java } = inject('kafka')
+  return { skip: !java, note: java ? '' : ' (skipped: needs Java and Maven)' }
+}

@@ -3,6 +3,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { Secret } from '../../src/runtime/secret.ts'
+import { openConsumer } from '../../src/vendor/rocketmq/open.ts'
+import { until } from '../until.ts'
 import { certificates, type Certificates } from './kafka-files.ts'
 import { freePorts, startWatched, type WatchedServer } from './processes.ts'
 import { groupsFile, rocketMqJars, topicsFile, type TestGroup, type TestTopic } from './rocketmq-files.ts'
@@ -83,8 +86,8 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
     ['-Xms48m', '-Xmx96m'],
     ['org.apache.rocketmq.namesrv.NamesrvStartup', '-c', join(root, 'namesrv.conf')],
   )
-  const start = (): Promise<WatchedServer> =>
-    server(
+  const start = async (): Promise<WatchedServer> => {
+    const proxyServer = await server(
       'proxy',
       'startup successfully',
       ['-Xms128m', '-Xmx768m', '-XX:MaxDirectMemorySize=384m'],
@@ -93,6 +96,9 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
         ...['-pm', 'local', '-n', `127.0.0.1:${names}`, '-bc', join(root, 'broker.conf'), '-pc', join(root, 'rmq-proxy.json')],
       ],
     )
+    await routed(`127.0.0.1:${grpc}`, o)
+    return proxyServer
+  }
   let running = await start()
   return {
     endpoint: `127.0.0.1:${grpc}`,
@@ -112,6 +118,25 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
       await rm(root, { recursive: true, force: true })
     },
   }
+}
+
+/** The broker tells the name server of its topics a while after it says that it is ready. */
+async function routed(endpoint: string, o: RocketMqOptions): Promise<void> {
+  const [topic] = o.topics
+  if (topic === undefined) return
+  const credentials = o.authentication === true ? { accessKey: ACCESS_KEY, accessSecret: new Secret(ACCESS_SECRET) } : null
+  const asking = openConsumer({
+    endpoints: [endpoint],
+    credentials,
+    tls: null,
+    namespace: '',
+    topic: topic.name,
+    group: '',
+    filter: { kind: 'tag', expression: '*' },
+    waitMs: 1_000,
+  })
+  await until(`the route of ${topic.name}`, () => asking.brokers(), READY_WITHIN_MS)
+  await asking.close(AbortSignal.timeout(1))
 }
 
 async function launch(root: string, name: string, ready: string, args: readonly string[]): Promise<WatchedServer> {

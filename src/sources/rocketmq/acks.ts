@@ -20,6 +20,7 @@ export class Acks {
   #waiting: Hold[] = []
   #calls = 0
   #timer: Timer | null = null
+  #resting = false
   #idle: (() => void)[] = []
 
   constructor(consumer: Pick<RocketMqConsumer, 'acknowledge'>, holds: Holds, clock: Clock) {
@@ -30,7 +31,8 @@ export class Acks {
 
   add(hold: Hold): void {
     this.#waiting.push(hold)
-    if (this.#waiting.length >= BATCH) this.#pump()
+    // A timer that is armed for longer means that the last call failed.
+    if (this.#waiting.length >= BATCH && !this.#resting) this.#pump()
     else this.#arm(GATHER_MS)
   }
 
@@ -61,6 +63,7 @@ export class Acks {
   }
 
   #pump(): void {
+    this.#resting = false
     while (this.#waiting.length > 0 && this.#calls < AT_ONCE) {
       const { broker } = this.#waiting[0] as Hold
       const batch: Hold[] = []
@@ -77,7 +80,9 @@ export class Acks {
     const answers = await this.#consumer.acknowledge(broker, sent).catch((e: unknown) => batch.map(() => e))
     this.#calls--
     batch.forEach((hold, i) => this.#answered(hold, answers[i] ?? null, sent[i]?.handle !== hold.handle))
-    if (this.#waiting.length > 0) this.#arm(AGAIN_MS)
+    this.#resting = answers.some((answer) => answer !== null)
+    if (!this.#resting) this.#pump()
+    else if (this.#waiting.length > 0) this.#arm(AGAIN_MS)
     if (this.#isIdle) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
