@@ -93,6 +93,8 @@ export function createEngine(parts: EngineParts): Engine {
   const replays = new Map<Key, RunningSubscription>()
   const origins = new Map<string, Origin>()
   const descendants = new Descendants()
+  /** Removed, but attempts of theirs still run. */
+  const leaving = new Map<Key, { readonly origin: Key; readonly gone: Promise<void> }>()
   let current: Plan | null = null
 
   const openStream = async (plan: StreamPlan): Promise<void> => {
@@ -200,31 +202,65 @@ export function createEngine(parts: EngineParts): Engine {
     }
   }
 
+  /** Attempts of a removed subscription may run for minutes: the rest of the plan does not wait for them. */
+  const leaveInTheBackground = (key: Key): void => {
+    const running = subscriptions.get(key)
+    if (running === undefined) return
+    const gone = removeSubscription(key).finally(() => leaving.delete(key))
+    leaving.set(key, { origin: originOf(running.plan), gone })
+  }
+
+  const allGone = async (): Promise<void> => {
+    await Promise.all([...leaving.values()].map((l) => l.gone))
+  }
+
+  const hasMoved = (s: SubscriptionPlan): boolean => {
+    const running = subscriptions.get(s.key)
+    return running !== undefined && originOf(running.plan) !== originOf(s)
+  }
+
+  /** All of them or, with the reason of the first that failed, none. */
+  const openNew = async (plans: readonly StreamPlan[]): Promise<void> => {
+    const opened = await Promise.allSettled(plans.map(openStream))
+    const failed = opened.find((o) => o.status === 'rejected')
+    if (failed === undefined) return
+    await Promise.all(plans.map((s) => closeStream(s.key, new AbortController().signal)))
+    throw failed.reason
+  }
+
   const apply = async (plan: Plan): Promise<void> => {
     const old: Pick<Plan, 'streams' | 'sources' | 'subscriptions' | 'targets' | 'services'> = current ?? EMPTY
-    current = plan
     const signal = new AbortController().signal
     const streamDiff = difference(old.streams, plan.streams)
     const sourceDiff = difference(old.sources, plan.sources)
     const subDiff = difference(old.subscriptions, plan.subscriptions)
     const reopened = new Set([...streamDiff.changed, ...sourceDiff.changed].map((item) => item.key))
 
-    // Subscriptions first: nothing may be offered to one whose stream is about to close.
+    // What can fail comes first, while everything still runs as it did.
+    await openNew(streamDiff.added)
+    current = plan
+
+    // Subscriptions next: nothing may be offered to one whose stream is about to close.
+    const closing = new Set([...streamDiff.removed, ...sourceDiff.removed].map((item) => item.key))
+    for (const s of subDiff.removed) if (!closing.has(originOf(s))) leaveInTheBackground(s.key)
     const stopping = [
-      ...subDiff.removed.map((s) => s.key),
-      ...plan.subscriptions.filter((s) => reopened.has(originOf(s))).map((s) => s.key),
+      ...subDiff.removed.filter((s) => closing.has(originOf(s))).map((s) => s.key),
+      ...plan.subscriptions.filter((s) => reopened.has(originOf(s)) || hasMoved(s)).map((s) => s.key),
     ]
-    await Promise.all(stopping.map(removeSubscription))
+    const pending = [...leaving].filter(([, l]) => closing.has(l.origin) || reopened.has(l.origin)).map(([, l]) => l.gone)
+    await Promise.all([...stopping.map(removeSubscription), ...pending])
     await Promise.all([...sourceDiff.removed, ...sourceDiff.changed].map((s) => closeSource(s.key, signal)))
     await Promise.all([...streamDiff.removed, ...streamDiff.changed].map((s) => closeStream(s.key, signal)))
 
     for (const service of plan.services) services.apply(ids.services.of(service.key), service)
-    await Promise.all([...streamDiff.added, ...streamDiff.changed].map(openStream))
+    await Promise.all(streamDiff.changed.map(openStream))
     applyTargets(old.targets, plan.targets)
     await Promise.all([...sourceDiff.added, ...sourceDiff.changed].map(openSource))
     const changedTargets = new Set(difference(old.targets, plan.targets).changed.map((t) => t.key))
     for (const subscription of plan.subscriptions) {
       const running = subscriptions.get(subscription.key)
+      // It may be on its way out since an earlier change.
+      if (running === undefined) await leaving.get(subscription.key)?.gone
       if (running === undefined) addSubscription(subscription)
       else if (!same(running.plan, subscription) || touches(subscription, changedTargets)) {
         running.plan = subscription
@@ -239,10 +275,13 @@ export function createEngine(parts: EngineParts): Engine {
     for (const [key, target] of targets) {
       if (kept.has(key)) continue
       targets.delete(key)
-      target.close()
+      void allGone().then(() => target.close())
     }
     const wanted = new Set(plan.services.map((s) => s.key))
-    await Promise.all(old.services.filter((s) => !wanted.has(s.key)).map((s) => services.remove(s.key)))
+    const unwanted = old.services.filter((s) => !wanted.has(s.key))
+    // Everything of the new plan runs by now; pods stay until the last answer and the last reply of those that left.
+    if (unwanted.length > 0) await allGone()
+    await Promise.all(unwanted.map((s) => services.remove(s.key)))
   }
 
   return {
@@ -270,6 +309,7 @@ export function createEngine(parts: EngineParts): Engine {
     endReplay,
     async close(signal) {
       await machine.drain(signal)
+      await allGone()
       await Promise.all([...sources.keys()].map((key) => closeSource(key, signal)))
       await Promise.all([...streams.keys()].map((key) => closeStream(key, signal)))
       for (const target of targets.values()) target.close()
