@@ -1,13 +1,12 @@
-import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DECIDERS } from './autoscaler/kits.ts'
 import type { Plan } from './contract/plan.ts'
 import { createCallbackDesk } from './engine/callback-desk.ts'
+import { demandView } from './engine/demand-view.ts'
 import { createEngine, type Engine } from './engine/engine.ts'
 import { destinationOf } from './engine/destinations.ts'
 import { eventTypesOf, watchedStreams } from './engine/event-types.ts'
-import { createIdTables, type IdTables } from './engine/id-table.ts'
+import { createIdTables } from './engine/id-table.ts'
 import { createOperations } from './engine/operations.ts'
 import { connectBacklogs } from './engine/backlog.ts'
 import { createRedeliver } from './engine/redeliver.ts'
@@ -18,25 +17,25 @@ import { createWatch } from './engine/watch.ts'
 import { budgetBytes, createBudget } from './flow/budget.ts'
 import { DEFAULT_LIMITS, openIngress } from './ingress/ingress.ts'
 import { Routes } from './ingress/routes.ts'
+import { adminToken, isLoopback, refuseOpenKeda, unusable } from './observe/access.ts'
 import { openAdmin } from './observe/admin.ts'
 import { CONSOLE_PAGE } from './observe/console/page.ts'
 import { createEventTypes, eventTypesRoute } from './observe/event-types.ts'
 import { createJournal } from './observe/journal.ts'
 import { loopWatch } from './observe/loops.ts'
+import { openKeda } from './observe/keda/open.ts'
 import { combineObservers, createRecorder } from './observe/recorder.ts'
 import { loadPaths } from './resources/load.ts'
 import { createTails } from './observe/tails.ts'
-import { createTracing, type Tracing } from './observe/tracing.ts'
+import { loadTracing } from './observe/tracing.ts'
 import { watchRoutes } from './observe/watch.ts'
 import { planFrom, type Planned } from './resources/plan.ts'
 import { faultOf, faultText } from './resources/faults.ts'
 import type { ImageMapping } from './resources/images.ts'
 import type { Clock } from './runtime/clock.ts'
-import { Fault, messageOf } from './runtime/errors.ts'
 import type { Log } from './runtime/log.ts'
 import { watchProcess } from './runtime/machine.ts'
 import { randomId, type Random } from './runtime/random.ts'
-import { Secret } from './runtime/secret.ts'
 import { createSender } from './sender/sender.ts'
 import { openProcessPods } from './services/process-pods.ts'
 import { createServices } from './services/services.ts'
@@ -47,6 +46,7 @@ import { lockDataFolder } from './store/data-folder.ts'
 import { openLeases } from './store/leases.ts'
 import { openSmallFile } from './store/small-file.ts'
 import { openEmbeddedStream } from './streams/embedded.ts'
+import type { KafkaStreamSettings } from './streams/kafka/settings.ts'
 import { createMemoryStream } from './streams/memory.ts'
 import { createDeliveryMachine, type DeliveryMachine } from './subscription/machine.ts'
 
@@ -62,6 +62,8 @@ export interface GatewaySettings {
   readonly stdin: string
   readonly listen: Address
   readonly admin: Address
+  /** Where KEDA asks, null = nowhere. */
+  readonly keda: Address | null
   readonly dataDir: string
   readonly domain: string
   readonly images: readonly ImageMapping[]
@@ -92,12 +94,13 @@ export interface GatewayParts {
 export interface Gateway {
   readonly url: string
   readonly adminUrl: string
+  /** `host:port` of KEDA's external scaler, '' = none. */
+  readonly kedaAddress: string
   reload(): Promise<{ readonly generation: number; readonly faults: readonly string[] }>
   /** Stops taking, finishes or hands back what runs within the grace, closes everything. */
   stop(): Promise<void>
 }
 
-const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
 const QUEUED_REQUESTS = 10_000
 
 /** Builds the gateway layer by layer, from what everything stands on to what lets the first event in. */
@@ -124,6 +127,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   const first = documents()
   if (first.faults.length > 0) throw faultOf(first.faults)
   const token = adminToken(settings)
+  if (settings.keda !== null) refuseOpenKeda(settings.keda.host, settings)
 
   // One gateway a data folder: two would give the same positions to different events.
   const lock = await lockDataFolder(settings.dataDir).catch((e: unknown) => unusable(settings.dataDir, e))
@@ -153,7 +157,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
 
   // Out: attempts leave through one sender, so that equal origins share connections.
   const hopId = randomId()
-  const tracing = settings.traces ? await openTracing(ids, clock, log) : null
+  const tracing = settings.traces ? await loadTracing((sub) => ids.sub(sub), clock, log) : null
   const plainSender = createSender({ clock })
   const sender = tracing === null ? plainSender : tracedSender(plainSender, tracing)
 
@@ -188,8 +192,8 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     observer,
     budget,
     leases,
-    newToken: callbacks.newToken,
-    callbackUrl: callbacks.urlOf,
+    newToken: () => callbacks.newToken(),
+    callbackUrl: (token) => callbacks.urlOf(token),
   })
 
   // The engine holds what runs and applies the difference of two plans.
@@ -205,19 +209,23 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     hopId,
     serviceHost: (key, tag) => serviceHost(engine.plan(), key, tag),
     openers: {
-      stream: (id, plan) =>
-        plan.system === 'memory'
-          ? Promise.resolve(createMemoryStream({ id, plan, clock, observer, log }))
-          : openEmbeddedStream({
-              id,
-              plan,
-              clock,
-              observer,
-              log,
-              budget,
-              dir: join(settings.dataDir, 'streams', fileName(plan.key)),
-              onFatal: parts.onFatal,
-            }),
+      stream: async (id, plan) => {
+        const common = { id, plan, clock, observer, log }
+        if (plan.system === 'memory') return createMemoryStream(common)
+        if (plan.system === 'kafka') {
+          const { createKafkaStream } = await import('./streams/kafka/kafka-stream.ts')
+          const uidOf = (key: string): string => engine.plan()?.resources.find((r) => r.key === key)?.uid ?? ''
+          return createKafkaStream({
+            ...common,
+            settings: plan.settings as unknown as KafkaStreamSettings,
+            random,
+            custody,
+            uidOf,
+          })
+        }
+        const dir = join(settings.dataDir, 'streams', fileName(plan.key))
+        return openEmbeddedStream({ ...common, budget, dir, onFatal: parts.onFatal })
+      },
       // The clients take three quarters of a second to load: only who reads from such a system waits for it.
       source: async (plan) => {
         if (plan.system === 'rocketmq') {
@@ -248,7 +256,7 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   await apply(first.plan)
   running = first.immutables
 
-  const reload = async (): Promise<{ generation: number; faults: readonly string[] }> => {
+  const reloadNow = async (): Promise<{ generation: number; faults: readonly string[] }> => {
     const next = documents()
     if (next.faults.length > 0) {
       // Any fault leaves the running plan as it is.
@@ -259,6 +267,13 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     running = next.immutables
     log.info('the manifests were taken', { generation: next.plan.generation })
     return { generation: next.plan.generation, faults: [] }
+  }
+  // One after another: a file that changes and somebody who asks may come at the same moment.
+  let reloading: Promise<unknown> = Promise.resolve()
+  const reload = (): ReturnType<typeof reloadNow> => {
+    const done = reloading.then(reloadNow)
+    reloading = done.catch(() => {})
+    return done
   }
 
   // The ports last: whoever is answered finds everything behind the answer in place.
@@ -301,16 +316,18 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
     host: settings.admin.host,
     port: settings.admin.port,
     token,
-    readsNeedToken: !LOOPBACK.includes(settings.admin.host) && !settings.adminInsecure,
+    readsNeedToken: !isLoopback(settings.admin.host) && !settings.adminInsecure,
     hosts: settings.adminHosts,
     page: CONSOLE_PAGE,
     more: [...watchRoutes(createWatch({ engine, journal, tails })), eventTypesRoute(() => eventTypesOf(engine.plan(), types))],
   })
+  const keda = settings.keda === null ? null : await openKeda(settings.keda, demandView(engine, machine, services), clock)
   ready = true
 
   return {
     url: ingress.url,
     adminUrl: admin.url,
+    kedaAddress: keda?.address ?? '',
     reload,
     async stop() {
       ready = false
@@ -324,25 +341,11 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
       types.close()
       await ingress.close()
       await admin.close()
+      await keda?.close()
       await tracing?.close()
       await lock.release()
     },
   }
-}
-
-/** An unreachable collector is told at most so often. */
-const TRACE_WARNING_MS = 60_000
-
-/** The OpenTelemetry packages are loaded here and only when somebody collects spans. */
-async function openTracing(ids: IdTables, clock: Clock, log: Log): Promise<Tracing> {
-  const { openTracer } = await import('./vendor/opentelemetry/tracer.ts')
-  let warnedMs = -Infinity
-  const warn = (what: string): void => {
-    if (clock.now() - warnedMs < TRACE_WARNING_MS) return
-    warnedMs = clock.now()
-    log.warn('spans could not be sent', { reason: what })
-  }
-  return createTracing(openTracer(warn), (sub) => ids.sub(sub))
 }
 
 /** The stream or source a subscription reads from; a replay reads where its subscription does. */
@@ -361,36 +364,4 @@ function serviceHost(plan: Plan | null, key: string, tag: string): string {
 /** A key as a folder name: no separators, nothing hidden, never two keys in one folder. */
 function fileName(key: string): string {
   return encodeURIComponent(key).replaceAll('.', '%2E')
-}
-
-/** The token of the data folder (0600, made once), or the one of `--admin-token-file`. */
-function adminToken(settings: GatewaySettings): Secret {
-  const loopback = LOOPBACK.includes(settings.admin.host)
-  if (settings.adminTokenFile !== '') {
-    try {
-      return new Secret(readFileSync(settings.adminTokenFile, 'utf8').trim())
-    } catch (e) {
-      throw new Fault('config.usage', `cannot read --admin-token-file: ${messageOf(e)}`, e)
-    }
-  }
-  if (!loopback && !settings.adminInsecure) {
-    throw new Fault(
-      'config.usage',
-      `--admin ${settings.admin.host} is not loopback: give --admin-token-file, or --admin-insecure to leave reading open`,
-    )
-  }
-  try {
-    mkdirSync(settings.dataDir, { recursive: true })
-    const file = join(settings.dataDir, 'admin.token')
-    if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url') + '\n', { mode: 0o600 })
-    return new Secret(readFileSync(file, 'utf8').trim())
-  } catch (e) {
-    return unusable(settings.dataDir, e)
-  }
-}
-
-/** A folder that cannot be made or written is told in a sentence; what has one already passes. */
-function unusable(dir: string, e: unknown): never {
-  if (e instanceof Fault) throw e
-  throw new Fault('store.folder', `the data folder ${dir} cannot be used: ${messageOf(e)}`, e)
 }

@@ -30,6 +30,7 @@ export const run: Command = {
     },
     listen: { type: 'string', value: 'HOST:PORT', about: 'data port', default: '127.0.0.1:8080' },
     admin: { type: 'string', value: 'HOST:PORT', about: 'admin port: metrics, probes, API, console', default: '127.0.0.1:9090' },
+    keda: { type: 'string', value: 'HOST:PORT', about: "gRPC port of KEDA's external scaler; off unless given" },
     data: { type: 'string', value: 'DIR', about: 'data folder; one gateway at a time', default: '.sluice' },
     domain: { type: 'string', value: 'NAME', about: 'Services are reached as {service}.{namespace}.NAME (default example.com)' },
     images: { type: 'string', value: 'FILE', about: 'YAML list that says which command runs an image' },
@@ -63,7 +64,9 @@ async function runGateway(args: Parsed): Promise<number> {
   })
   // Before anybody is told: a signal or a change of the files that comes right after the line must not be missed.
   const over = stopped(gateway, paths, log)
-  process.stdout.write(JSON.stringify({ event: 'ready', pid: process.pid, listen: gateway.url, admin: gateway.adminUrl }) + '\n')
+  const keda = gateway.kedaAddress === '' ? {} : { keda: gateway.kedaAddress }
+  const line = { event: 'ready', pid: process.pid, listen: gateway.url, admin: gateway.adminUrl, ...keda }
+  process.stdout.write(JSON.stringify(line) + '\n')
   try {
     await Promise.race([over, failed])
     return 0
@@ -86,6 +89,7 @@ function settingsFrom(args: Parsed, paths: readonly string[]): Parameters<typeof
     stdin: paths.includes('-') ? readFileSync(0, 'utf8') : '',
     listen: addressFrom(args.text('listen'), 'listen'),
     admin: addressFrom(args.text('admin'), 'admin'),
+    keda: args.text('keda') === '' ? null : addressFrom(args.text('keda'), 'keda'),
     dataDir: resolve(args.text('data')),
     domain: args.text('domain'),
     images: imagesFrom(args.text('images')),

@@ -70,6 +70,10 @@ export function createOperations(parts: OperationsParts): Operations {
     decisions: (service) => parts.services.decisions(service),
     service: (service) =>
       parts.services.plan(service) === undefined ? undefined : { key: service, revisions: parts.services.revisions(service) },
+    scale(service, desired, leaseMs, reason) {
+      if (!parts.services.override(service, desired, leaseMs, reason))
+        throw new Fault('admin.not-found', `there is no ${service} in the plan`)
+    },
     parkedKeys: () =>
       stores()
         .flatMap((store) => store.keys().map((key) => ({ key, ...store.counts(key), known: engine.subscriptions.has(key) })))

@@ -83,6 +83,17 @@ export class WireReader {
     return utf8Text(bytes)
   }
 
+  /** A fixed 64-bit floating-point number. */
+  double(): number {
+    if (this.#end - this.#at < 8) {
+      this.broken = true
+      return 0
+    }
+    this.#at += 8
+    const { buffer, byteOffset } = this.#bytes
+    return new DataView(buffer, byteOffset + this.#at - 8, 8).getFloat64(0, true)
+  }
+
   /** Passes over a field that is not known. */
   skip(): void {
     if (this.type === VARINT) this.varint()
@@ -127,6 +138,13 @@ export class WireWriter {
     this.#number(field * 8 + BYTES)
     this.#number(size)
     this.#at += this.#bytes.write(value, this.#at, 'utf8')
+  }
+
+  /** A fixed 64-bit floating-point number. */
+  double(field: number, value: number): void {
+    this.#room(20)
+    this.#number(field * 8 + FIXED64)
+    this.#at = this.#bytes.writeDoubleLE(value, this.#at)
   }
 
   /** Begins a message; gives what `close` wants back. */

@@ -27,7 +27,7 @@ export function openAdmin(parts: AdminParts): Promise<{ readonly url: string; cl
   const { operations } = parts
   return openAdminServer({
     ...parts,
-    routes: [...probes(parts), ...reads(operations), ...writes(operations), ...(parts.more ?? [])],
+    routes: [...probes(parts), ...reads(operations, parts.clock), ...writes(operations), ...(parts.more ?? [])],
   })
 }
 
@@ -56,7 +56,7 @@ function probes({ operations, clock, page }: AdminParts): AdminRoute[] {
   ]
 }
 
-function reads(operations: Operations): AdminRoute[] {
+function reads(operations: Operations, clock: Clock): AdminRoute[] {
   const get = (path: string, handle: (call: AdminCall) => AdminAnswer, access: 'read' | 'write' = 'read'): AdminRoute => ({
     method: 'GET',
     path,
@@ -65,7 +65,8 @@ function reads(operations: Operations): AdminRoute[] {
   })
   return [
     get('/api/v1/plan', () => ({ json: operations.plan() })),
-    get('/api/v1/snapshot', () => ({ json: operations.snapshot() })),
+    // Who reads it again and again tells a new snapshot from an old one by its time.
+    get('/api/v1/snapshot', () => ({ json: { atMs: clock.wall(), ...operations.snapshot() } })),
     get('/api/v1/resources', (c) => ({ json: { items: operations.resources(c.query.get('kind') ?? '') } })),
     get('/api/v1/resources/:kind/:namespace/:name', ({ params }) =>
       found(operations.resource(params['kind'] ?? '', params['namespace'] ?? '', params['name'] ?? '')),
@@ -118,6 +119,11 @@ function writes(operations: Operations): AdminRoute[] {
       await operations.purge(keyOf(c))
       return { json: { purged: true } }
     }),
+    post('/api/v1/services/:namespace/:name/scale', (c) => {
+      const { desired, leaseMs, reason } = scaleOf(c.body)
+      operations.scale(serviceKey(c), desired, leaseMs, reason)
+      return { json: { desired, leaseMs } }
+    }),
     post('/api/v1/reload', async () => {
       const result = await operations.reload()
       return { status: result.faults.length > 0 ? 400 : 200, json: result }
@@ -158,6 +164,20 @@ function replayOf(body: unknown): ParkedReplay {
     dryRun: fieldOf(body, 'dryRun') === true,
     ids: Array.isArray(ids) ? ids.map(String) : [],
   }
+}
+
+const MOST_PODS = 100_000
+const DEFAULT_LEASE_MS = 15_000
+const LONGEST_LEASE_MS = 3_600_000
+
+function scaleOf(body: unknown): { desired: number; leaseMs: number; reason: string } {
+  const desired = fieldOf(body, 'desired')
+  if (!Number.isInteger(desired) || Number(desired) < 0 || Number(desired) > MOST_PODS)
+    throw new Fault('admin.refused', `desired is ${JSON.stringify(desired)}; it must be a whole number from 0 to ${MOST_PODS}`)
+  const leaseMs = fieldOf(body, 'leaseMs') ?? DEFAULT_LEASE_MS
+  if (!(Number(leaseMs) >= 1) || Number(leaseMs) > LONGEST_LEASE_MS)
+    throw new Fault('admin.refused', `leaseMs is ${JSON.stringify(leaseMs)}; it must be from 1 to ${LONGEST_LEASE_MS}`)
+  return { desired: Number(desired), leaseMs: Number(leaseMs), reason: textOf(fieldOf(body, 'reason')) || 'no reason was given' }
 }
 
 function textOf(value: unknown): string {

@@ -75,6 +75,8 @@ export interface Operations {
   resource(kind: string, namespace: string, name: string): ResourceStatus | undefined
   decisions(service: Key): readonly unknown[]
   service(service: Key): unknown
+  /** Another decider's size, until its lease runs out. Throws `admin.not-found` for an unknown Service. */
+  scale(service: Key, desired: number, leaseMs: number, reason: string): void
   parkedKeys(): readonly { readonly key: Key; readonly events: number; readonly bytes: number; readonly known: boolean }[]
   parkedList(key: Key, after: string, most: number): readonly ParkedView[]
   parkedGet(key: Key, id: string): ParkedView | undefined

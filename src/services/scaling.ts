@@ -21,6 +21,8 @@ export interface Scaling {
   reason(): string
   decisions(): readonly DecisionRecord[]
   observation(): Observation
+  /** Somebody outside decides until the lease runs out; within the bounds of the spec, and a busy pod still is not stopped. */
+  override(wanted: number, leaseMs: number, reason: string): void
   close(): void
 }
 
@@ -56,6 +58,7 @@ export function createScaling(parts: ScalingParts): Scaling {
   let desired = revision.size()
   let reason = ''
   const kept: DecisionRecord[] = []
+  let outside: { readonly decision: Pick<Decision<unknown>, 'desired' | 'reason'>; readonly untilMs: number } | null = null
 
   const observe = (nowMs: number): Observation => {
     const counters = gate.counters()
@@ -85,7 +88,11 @@ export function createScaling(parts: ScalingParts): Scaling {
     const seen = observe(nowMs)
     const decision: Decision<unknown> = kit.decider.decide(spec, state, seen, nowMs)
     state = decision.next
-    if (decision.valid) apply(decision, seen, nowMs)
+    if (outside !== null && nowMs >= outside.untilMs) outside = null
+    if (outside !== null) apply({ ...decision, ...outside.decision, remove: [], valid: true }, seen, nowMs)
+    else if (decision.valid) apply(decision, seen, nowMs)
+    // What is busy now may be idle soon: the wish of an outside decider is looked at again until it is met.
+    if (outside !== null) schedule(Math.min(outside.untilMs, nowMs + DOWN_EVERY_MS))
     schedule(Math.min(decision.wakeAtMs, kit.tickMs > 0 ? nowMs + kit.tickMs : Infinity))
   }
 
@@ -128,6 +135,13 @@ export function createScaling(parts: ScalingParts): Scaling {
     reason: () => reason,
     decisions: () => kept,
     observation: () => observe(clock.now()),
+    override(wanted, leaseMs, why) {
+      const desired = Math.min(spec.maxScale > 0 ? spec.maxScale : Infinity, Math.max(spec.minScale, wanted))
+      const bounded = desired === wanted ? '' : ` (${wanted} was asked for)`
+      const text = `${desired}${bounded}, told from outside: ${why}`
+      outside = { decision: { desired, reason: { text, terms: { desired } } }, untilMs: clock.now() + leaseMs }
+      schedule(clock.now() + 1)
+    },
     close() {
       timer?.cancel()
       timerAtMs = -Infinity

@@ -50,6 +50,10 @@ export interface Services {
   poke(key: Key): void
   /** Calls `f` whenever there may be room in the service, in whichever revision. */
   onRoom(key: Key, f: () => void): void
+  /** Another decider's size for the serving revision, until the lease runs out; false = no such service. */
+  override(key: Key, desired: number, leaseMs: number, reason: string): boolean
+  /** Calls `f` soon after the load of any gate changed, many changes once; gives what ends that. */
+  watch(f: () => void): () => void
   close(graceMs: number): Promise<void>
 }
 
@@ -70,9 +74,23 @@ interface Running {
   readonly listeners: (() => void)[]
 }
 
+const TELL_MS = 5
+
 export function createServices(parts: ServicesParts): Services {
   const running = new Map<Key, Running>()
   const retired = new Set<Promise<void>>()
+  const watchers = new Set<() => void>()
+  let telling = false
+
+  /** A watcher reads everything it wants to know: a few ms are waited for what else changes. */
+  const changed = (): void => {
+    if (watchers.size === 0 || telling) return
+    telling = true
+    parts.clock.after(TELL_MS, () => {
+      telling = false
+      for (const f of watchers) f()
+    })
+  }
 
   const createMember = (service: () => Running | undefined, id: ServiceId, plan: ServicePlan): Member => {
     const { clock, observer } = parts
@@ -81,7 +99,10 @@ export function createServices(parts: ServicesParts): Services {
       clock,
       maxQueuedRequests: parts.maxQueuedRequests,
       limits: plan.limits,
-      onChange: () => scaling.poke(),
+      onChange() {
+        scaling.poke()
+        changed()
+      },
     })
     const revision = createRevision({
       id,
@@ -213,9 +234,19 @@ export function createServices(parts: ServicesParts): Services {
     },
     poke(key) {
       running.get(key)?.serving.scaling.poke()
+      changed()
     },
     onRoom(key, f) {
       running.get(key)?.listeners.push(f)
+    },
+    override(key, desired, leaseMs, reason) {
+      const service = running.get(key)
+      service?.serving.scaling.override(desired, leaseMs, reason)
+      return service !== undefined
+    },
+    watch(f) {
+      watchers.add(f)
+      return () => watchers.delete(f)
     },
     async close(graceMs) {
       const all = [...running.values()].flatMap((s) => s.members)
