@@ -75,6 +75,7 @@ export const parallel = defineKind<ParallelSpec>({
     'flows.knative.dev/v1alpha1': old,
     'messaging.knative.dev/v1alpha1': old,
   },
+  immutable: ({ spec }) => [[['spec', 'channelTemplate'], spec.channelTemplate]],
   address(r, draft) {
     noteTemplate(r, r.spec.channelTemplate, draft)
     const ingress = flowChannel(draft, r, ingressName(r.name))

@@ -53,6 +53,7 @@ export const sequence = defineKind<SequenceSpec>({
     'flows.knative.dev/v1alpha1': old,
     'messaging.knative.dev/v1alpha1': old,
   },
+  immutable: ({ spec }) => [[['spec', 'channelTemplate'], spec.channelTemplate]],
   address(r, draft) {
     noteTemplate(r, r.spec.channelTemplate, draft)
     const urls = r.spec.steps.map((_step, i) => flowChannel(draft, r, stepName(r.name, i)))

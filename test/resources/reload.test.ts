@@ -38,6 +38,16 @@ describe('a reload may not change', () => {
     expect(change(before, before)).toEqual([])
     expect(change(before, after)).toEqual([fault])
   })
+  test.each(['Sequence', 'Parallel'])('the channelTemplate of a %s, while its steps may change', (kind) => {
+    const flow = (template: string, uri: string): string => {
+      const of = kind === 'Sequence' ? `steps: [{uri: "http://${uri}"}]` : `branches: [{subscriber: {uri: "http://${uri}"}}]`
+      return `apiVersion: flows.knative.dev/v1\nkind: ${kind}\nmetadata: {name: f}\nspec: {channelTemplate: {apiVersion: v1, kind: ${template}}, ${of}}\n`
+    }
+    expect(change(flow('InMemoryChannel', 'a'), flow('KafkaChannel', 'a'))).toEqual([
+      expect.stringContaining(`${kind} default/f: spec.channelTemplate: `),
+    ])
+    expect(change(flow('InMemoryChannel', 'a'), flow('InMemoryChannel', 'b'))).toEqual([])
+  })
   test('the channel of a Subscription, the config of a Broker', () => {
     expect(change(subscription('a'), subscription('b')).length).toBe(1)
     expect(change(broker('b'), broker('b', '{config: {apiVersion: v1, kind: ConfigMap, name: c}}')).length).toBe(1)
