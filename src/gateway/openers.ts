@@ -1,0 +1,58 @@
+import { join } from 'node:path'
+import type { Budget } from '../contract/budget.ts'
+import type { Key } from '../contract/ids.ts'
+import type { Observer } from '../contract/observer.ts'
+import type { Openers } from '../engine/engine.ts'
+import type { KafkaSettings } from '../sources/kafka/settings.ts'
+import type { RocketMqSettings } from '../sources/rocketmq/settings.ts'
+import type { Custody } from '../store/custody.ts'
+import { openEmbeddedStream } from '../streams/embedded.ts'
+import type { KafkaStreamSettings } from '../streams/kafka/settings.ts'
+import { createMemoryStream } from '../streams/memory.ts'
+import type { GatewayParts } from './settings.ts'
+
+export interface OpenersParts {
+  readonly dataDir: string
+  readonly observer: Observer
+  readonly budget: Budget
+  readonly custody: Custody
+  /** uid of a resource, by the key of what was made from it. */
+  readonly uidOf: (key: Key) => string
+}
+
+/** How each kind of stream and source is opened. */
+export function openersFor(parts: GatewayParts, { dataDir, observer, budget, custody, uidOf }: OpenersParts): Openers {
+  const { clock, random, log } = parts
+  return {
+    stream: async (id, plan) => {
+      const common = { id, plan, clock, observer, log }
+      if (plan.system === 'memory') return createMemoryStream(common)
+      if (plan.system === 'kafka') {
+        const { createKafkaStream } = await import('../streams/kafka/kafka-stream.ts')
+        return createKafkaStream({
+          ...common,
+          settings: plan.settings as unknown as KafkaStreamSettings,
+          random,
+          custody,
+          uidOf,
+        })
+      }
+      const dir = join(dataDir, 'streams', fileName(plan.key))
+      return openEmbeddedStream({ ...common, budget, dir, onFatal: parts.onFatal })
+    },
+    // The clients take three quarters of a second to load: only who reads from such a system waits for it.
+    source: async (plan) => {
+      if (plan.system === 'rocketmq') {
+        const { createRocketMqSource } = await import('../sources/rocketmq/source.ts')
+        return createRocketMqSource({ plan, settings: plan.settings as unknown as RocketMqSettings, clock, random, log })
+      }
+      const { createKafkaSource } = await import('../sources/kafka/source.ts')
+      return createKafkaSource({ plan, settings: plan.settings as unknown as KafkaSettings, clock, random, log, observer })
+    },
+  }
+}
+
+/** A key as a folder name: no separators, nothing hidden, never two keys in one folder. */
+function fileName(key: string): string {
+  return encodeURIComponent(key).replaceAll('.', '%2E')
+}
