@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { afterAll } from 'vitest'
 
 const root = join(import.meta.dirname, '..')
 
@@ -41,10 +42,13 @@ export interface GatewayOptions {
 
 const open = new Set<ChildProcess>()
 const folders: string[] = []
-process.on('exit', () => {
+const cleanUp = (): void => {
   for (const child of open) child.kill('SIGKILL')
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
-})
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+}
+// After each file; and when its process ends before that.
+afterAll(cleanUp)
+process.on('exit', cleanUp)
 
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))

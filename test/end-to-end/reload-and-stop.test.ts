@@ -150,7 +150,7 @@ describe('SIGTERM', () => {
     await until('all have come', () => sink.counts().size === 4)
     // Only the two that hung came twice.
     await until('these too', () => sink.seen.length === 6)
-    expect([...sink.counts().values()].sort()).toEqual([1, 1, 2, 2])
+    expect([...sink.counts().values()].sort((a, b) => a - b)).toEqual([1, 1, 2, 2])
   })
 
   test('while it drains new events are refused with 503, /readyz too, and the second signal ends it at once', async () => {
