@@ -20,7 +20,7 @@ const server = await startRocketMq({
   groups: [{ name: 'order-service' }],
   authentication: true,
 })
-const client = await rocketMqTestClient(server.endpoint, ['orders'], { accessKey: ACCESS_KEY, accessSecret: ACCESS_SECRET })
+const client = await rocketMqTestClient(server.endpoint, 'orders', { accessKey: ACCESS_KEY, accessSecret: ACCESS_SECRET })
 
 const good = await runWave({
   manifestFile: join(import.meta.dirname, 'food-delivery.yaml'),

@@ -49,6 +49,8 @@ export class Consumption {
   #again: Timer | null = null
   #joining = false
   #closed = false
+  /** The last receive was refused (a filter that does not parse): joining alone does not mend that. */
+  #refused = false
   /** It has been in session once. */
   joinedOnce = false
 
@@ -152,7 +154,9 @@ export class Consumption {
         this.#take(messages, broker, leaseUntilMs)
       },
       failed: (e) => {
-        if (this.#receives === receives) this.#lost(e)
+        if (this.#receives !== receives) return
+        this.#refused = !(e instanceof RocketMqError && e.reason === 'RocketMQUnreachable')
+        this.#lost(e)
       },
     })
     this.#receives = receives
@@ -160,12 +164,13 @@ export class Consumption {
       clock.every(options.heartbeatMs, () => void this.#beat()),
       clock.every(options.routeMs, () => void this.#look(brokers)),
     ]
-    health.good()
+    if (!this.#refused) health.good()
     receives.pump()
   }
 
   #wentWell(): void {
     this.#againMs = 0
+    this.#refused = false
     this.#p.health.good()
   }
 
@@ -174,7 +179,7 @@ export class Consumption {
     try {
       await this.#p.consumer.heartbeat()
       // A session that lives so long is a good one, though no message has come.
-      if (this.#receives === session) this.#againMs = 0
+      if (session !== null && this.#receives === session) this.#wentWell()
     } catch (e) {
       if (session !== null && this.#receives === session) this.#lost(e)
     }

@@ -16,7 +16,7 @@ export interface ReceivesParts {
   readonly most: number
   /** How many more messages may be held, those that running receives were asked for not counted. */
   readonly room: () => number
-  /** `leaseUntilMs`: monotonic. */
+  /** None where none came in time. `leaseUntilMs`: monotonic. */
   readonly taken: (messages: readonly ReceivedMessage[], broker: Broker, leaseUntilMs: number) => void
   /** A receive failed: nothing is asked for before `pump` is called again. */
   readonly failed: (e: unknown) => void
@@ -93,7 +93,7 @@ export class Receives {
     else if (found.length === 0) line.wanted = Math.max(1, line.wanted - 1)
     this.#measure(found)
     // Their lease began at the broker when it handed them out, which was a moment ago.
-    if (found.length > 0) this.#p.taken(found, line.broker, this.#p.clock.now() + this.#p.invisibleMs)
+    this.#p.taken(found, line.broker, this.#p.clock.now() + this.#p.invisibleMs)
     if (!this.#failing) this.pump()
   }
 

@@ -253,6 +253,24 @@ describe('the session', () => {
     expect(source.status()).toEqual({ phase: 'ready' })
   })
 
+  test('whose receives are refused is not well because it could join: one line in the log, one status', async () => {
+    const { clock, rocketMq, source, lines } = await rig()
+    const refuse = (): void => {
+      for (const w of rocketMq.waiting.splice(0)) w.reject(new RocketMqError('FilterInvalid', 'no SQL'))
+    }
+    for (let i = 0; i < 5; i++) {
+      refuse()
+      await turn()
+      expect(source.status()).toEqual({ phase: 'degraded', reason: 'FilterInvalid', message: 'no SQL' })
+      await clock.pass(6_000)
+    }
+    expect(rocketMq.joins).toBe(6)
+    expect(lines.filter((line) => line.includes('degraded')).length).toBe(1)
+    rocketMq.put(messages(0, 1))
+    await clock.pass(10)
+    expect(source.status()).toEqual({ phase: 'ready' })
+  })
+
   test('that the proxy ended is begun anew, and what is held stays', async () => {
     const { clock, rocketMq, intake, source } = await rig()
     rocketMq.put([message(0)])
