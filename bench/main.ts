@@ -1,9 +1,10 @@
 import { cpus } from 'node:os'
+import { autoscaler } from './autoscaler.ts'
 import { print, reached, type Scenario } from './figures.ts'
 import { fanOut, idle, ingress, latency } from './http.ts'
 import { kafkaToHttp, ordered, slowService, stopKafka } from './kafka.ts'
 
-const SCENARIOS: readonly Scenario[] = [kafkaToHttp, ingress, fanOut, ordered, slowService, latency, idle]
+const SCENARIOS: readonly Scenario[] = [kafkaToHttp, ingress, fanOut, ordered, slowService, latency, idle, autoscaler]
 
 const args = process.argv.slice(2)
 const check = args.includes('--check')

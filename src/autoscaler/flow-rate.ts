@@ -5,6 +5,8 @@ const LONG_S = 20
 const SHORT_S = 3
 /** A short window is believed against the long one beyond so many standard deviations of a Poisson count, plus one burst. */
 const BEYOND_NOISE = 3
+/** A silence in which so many were to be expected is an end (less than one in a hundred by chance). */
+const ENDED = 5
 /** Time constants of the trend's two averages, s. */
 const FAST_S = 4
 const SLOW_S = 16
@@ -118,6 +120,8 @@ export function rateOf(flow: Flow, nowMs: number): Rate {
   // A window younger than a second would make a rate of thousands out of one arrival.
   const longS = Math.max(1, closed.length + openS)
   const long = count / longS
+  const silentS = open > 0 ? 0 : openS + trailingZeros(closed)
+  if (long * silentS >= ENDED) return { perS: 0, lastSecond }
   if (closed.length <= SHORT_S) return { perS: long, lastSecond }
   let short = open
   for (let i = closed.length - SHORT_S; i < closed.length; i++) short += closed[i]!
@@ -127,6 +131,12 @@ export function rateOf(flow: Flow, nowMs: number): Rate {
   if (differs(last, long * lastS) && last > long * lastS) return { perS: Math.max(last / lastS, short / shortS), lastSecond }
   if (differs(short, long * shortS)) return { perS: short / shortS, lastSecond }
   return { perS: long, lastSecond }
+}
+
+function trailingZeros(counts: readonly number[]): number {
+  let n = 0
+  while (n < counts.length && counts[counts.length - 1 - n] === 0) n++
+  return n
 }
 
 function differs(count: number, expected: number): boolean {

@@ -155,6 +155,19 @@ describe('the estimate', () => {
     expect(jumped.desired).toBeLessThanOrEqual(6)
   })
 
+  test('a silence in which five were to be expected ends a small flow too', () => {
+    const spec = specOf()
+    const { state, arrivals } = flowing(spec, 30, 2, { serviceMs: 200 })
+    const silent = (ms: number): number =>
+      xpa.decide(spec, state, seenOf({ serviceMs: 200, arrivals }), ms).reason.terms['offered'] ?? -1
+    expect(silent(31_000)).toBeGreaterThan(0.3)
+    let decision = xpa.decide(spec, state, seenOf({ serviceMs: 200, arrivals }), 30_500)
+    for (let ms = 31_000; ms <= 34_000; ms += 500)
+      decision = xpa.decide(spec, decision.next, seenOf({ serviceMs: 200, arrivals }), ms)
+    expect(decision.reason.terms['offered']).toBe(0)
+    expect(decision.desired).toBe(0)
+  })
+
   test('when a flow ends, its pods are not held for the window of the rate', () => {
     const spec = specOf({ podBufferSize: 3, gcTimeMs: 5_000 })
     const { state, arrivals } = flowing(spec, 30, 450, { serviceMs: 200, inFlight: 90 })
