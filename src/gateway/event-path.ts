@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { DECIDERS } from '../autoscaler/kits.ts'
+import type { Observer } from '../contract/observer.ts'
 import type { Plan } from '../contract/plan.ts'
 import { createCallbackDesk } from '../engine/callback-desk.ts'
 import { createEngine, type Engine } from '../engine/engine.ts'
@@ -48,15 +49,7 @@ export async function openEventPath(
   const sender = tracing === null ? plainSender : tracedSender(plainSender, tracing)
 
   // Pods and their gates come before the machine, which only ever asks a gate.
-  const services = createServices({
-    clock,
-    log,
-    observer,
-    pods: openProcessPods({ clock, log, dataDir: settings.dataDir, inherited: settings.inherited }),
-    deciders: DECIDERS,
-    maxQueuedRequests: QUEUED_REQUESTS,
-    graceMs: settings.graceMs,
-  })
+  const services = servicesOf(settings, parts, observer)
 
   // What waits long or is given up, for sources that cannot keep it themselves.
   const custody = await openCustody({ dir: join(settings.dataDir, 'custody'), clock, log, onFatal })
@@ -94,6 +87,18 @@ export async function openEventPath(
     openers,
   })
   return { sender, services, custody, leases, callbacks, machine, engine }
+}
+
+function servicesOf(settings: GatewaySettings, { clock, log }: GatewayParts, observer: Observer): Services {
+  return createServices({
+    clock,
+    log,
+    observer,
+    pods: openProcessPods({ clock, log, dataDir: settings.dataDir, inherited: settings.inherited }),
+    deciders: DECIDERS,
+    maxQueuedRequests: QUEUED_REQUESTS,
+    graceMs: settings.graceMs,
+  })
 }
 
 /** The first host route of a Service, which is the name it was given under the domain. */
