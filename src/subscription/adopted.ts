@@ -1,5 +1,7 @@
 import type { Delivery, Position } from '../contract/delivery.ts'
+import type { PodId } from '../contract/ids.ts'
 import type { Outcome } from '../contract/outcome.ts'
+import type { Credit } from '../contract/target.ts'
 import type { OpenCall } from './callbacks.ts'
 import type { Surroundings } from './fate.ts'
 import type { Route } from './route.ts'
@@ -37,14 +39,11 @@ export class Adopted {
     const { callbacks } = this.#s
     const { subscriber, limiter, plan } = this.#route
     for (const lease of callbacks.leasesOf(plan.key)) {
-      const credit = subscriber.target?.adopt?.(lease.pod) ?? null
-      if (credit === null) {
-        callbacks.drop(lease)
-        continue
-      }
+      const creditOf = (pod: PodId): Credit | null => subscriber.target?.adopt?.(pod) ?? null
+      const call: OpenCall | null = callbacks.adopt(lease, creditOf, (o) => this.#answered(call!, o))
+      if (call === null) continue
       limiter.take()
       subscriber.attempting++
-      const call: OpenCall = callbacks.adopt(lease, credit, (o) => this.#answered(call, o))
       this.#claimed.set(call, [])
       for (const m of lease.members)
         this.#held.set(nameOf(m.position, m.source, m.id), { call, attempt: m.attempt, outcome: null })

@@ -65,9 +65,7 @@ export class OpenCall {
   early: Outcome | null = null
   lease: Timer | null = null
   leaseMs = 0
-  state: 'sent' | 'pending' | 'closed' = 'sent'
-  /** Closed here, but the work goes on and its lease is kept. */
-  suspended = false
+  state: 'sent' | 'pending' | 'suspended' | 'closed' = 'sent'
   constructor(token: string, sub: Key, credit: HeldCredit, members: readonly LeaseMember[]) {
     this.token = token
     this.sub = sub
@@ -80,8 +78,8 @@ export class OpenCall {
  * Attempts with `sluice.dev/ack: callback`, by token; one per shard.
  * ```
  * sent ── 202 ──► pending ── complete, lease over, pod gone ──► closed
- *   │               ▲  └──── subscription leaves, gateway stops ──► kept by the store alone ─┐
- *   │               └──────────────── adopted by the subscription when it is back ◄──────────┘
+ *   │               ▲  └─ subscription leaves, gateway stops ─► suspended ── lease over ──► closed
+ *   │               └───── adopted by the subscription when it is back ◄─┘ (or from the store, by the next process)
  *   └── any other answer ─────────────────────────────────────► closed
  * ```
  */
@@ -111,23 +109,29 @@ export class Callbacks {
 
   /** Work that was under way when an earlier process, or an earlier life of the subscription, ended. */
   leasesOf(sub: Key): readonly Lease[] {
-    return this.#leases.of(sub).filter((lease) => !this.#calls.has(lease.token))
+    return this.#leases.of(sub).filter(({ token }) => (this.#calls.get(token)?.state ?? 'suspended') === 'suspended')
   }
 
-  /** The lease goes on with what is left of it. */
-  adopt(lease: Lease, c: Credit, answer: (o: Outcome) => void): OpenCall {
-    const call = new OpenCall(lease.token, lease.sub, new HeldCredit(c, this.#clock.now(), true), lease.members)
+  /** The lease goes on with what is left of it; null = the pod that works on it is gone. `credit` takes one of that pod. */
+  adopt(lease: Lease, credit: (pod: PodId) => Credit | null, answer: (o: Outcome) => void): OpenCall | null {
+    const known = this.#calls.get(lease.token)
+    if (known !== undefined) {
+      known.state = 'pending'
+      known.answer = answer
+      return known
+    }
+    const taken = credit(lease.pod)
+    if (taken === null) {
+      this.#leases.end(lease.token, false)
+      return null
+    }
+    const call = new OpenCall(lease.token, lease.sub, new HeldCredit(taken, this.#clock.now(), true), lease.members)
     this.#calls.set(call.token, call)
     call.answer = answer
     call.leaseMs = lease.leaseMs
     call.state = 'pending'
     this.#wait(call, lease.untilMs - this.#clock.wall())
     return call
-  }
-
-  /** The pod that had it is gone: whoever is offered its events sends them again. */
-  drop(lease: Lease): void {
-    this.#leases.end(lease.token, false)
   }
 
   /** Name and value of the header that tells the subscriber where to call. */
@@ -154,7 +158,7 @@ export class Callbacks {
   /** The subscriber calls: false = nobody waits for this token (any more). */
   complete(token: string, o: Outcome): boolean {
     const call = this.#calls.get(token)
-    if (call === undefined) return false
+    if (call === undefined || call.state === 'suspended') return false
     if (call.early !== null) return true
     if (call.state === 'pending') this.#finish(call, o, true)
     else call.early = o
@@ -164,21 +168,20 @@ export class Callbacks {
   /** The subscriber needs longer: the lease begins anew, `leaseMs` long; 0 = as long as before. */
   extend(token: string, leaseMs: number): boolean {
     const call = this.#calls.get(token)
-    if (call === undefined || call.early !== null) return false
+    if (call === undefined || call.state === 'suspended' || call.early !== null) return false
     if (leaseMs > 0) call.leaseMs = Math.min(leaseMs, LONGEST_LEASE_MS)
     if (call.state === 'pending') this.#lend(call)
     return true
   }
 
-  /** Nobody here waits for it any more, but the work goes on: it is known again when its events are offered anew. */
+  /**
+   * Nobody here waits for it any more, but the work goes on: its credit stays taken until the lease is over, and it is known
+   * again when its events are offered anew, here or by the next process.
+   */
   suspend(call: OpenCall): void {
     if (call.state !== 'pending') return
-    call.state = 'closed'
-    call.suspended = true
-    call.lease?.cancel()
-    this.#calls.delete(call.token)
-    call.credit.whenGone = null
-    call.credit.finish(this.#clock.now(), false)
+    call.state = 'suspended'
+    call.answer = null
   }
 
   #lend(call: OpenCall): void {
@@ -199,9 +202,9 @@ export class Callbacks {
   }
 
   #finish(call: OpenCall, o: Outcome, byCallback: boolean): void {
-    if (call.state !== 'pending') return
+    if (call.state !== 'pending' && call.state !== 'suspended') return
     this.#close(call, o, byCallback)
-    call.answer!(o)
+    call.answer?.(o)
   }
 
   #close(call: OpenCall, o: Outcome, byCallback: boolean): void {

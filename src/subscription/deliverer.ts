@@ -271,7 +271,7 @@ export class Deliverer implements WalkHost {
       for (let w = lane.first; w !== null;) {
         const next: Walk | null = w.after
         const call = w.state === 'attempting' ? (w.last?.call ?? null) : null
-        if (call !== null && (call.state === 'pending' || call.suspended)) {
+        if (call !== null && (call.state === 'pending' || call.state === 'suspended')) {
           this.#suspend(call)
           this.#fate.handBack(w)
         }

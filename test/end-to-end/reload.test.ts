@@ -84,7 +84,7 @@ describe('a reload', () => {
     mkdirSync(dirname(folder), { recursive: true })
     writeFileSync(folder, 'in the way')
     chmodSync(folder, 0o400)
-    await expect(change([broker('bad'), trigger('other', end.url, { broker: 'bad' })])).rejects.toThrow()
+    await expect(change([broker('bad'), trigger('other', end.url, { broker: 'bad' })])).rejects.toThrow(/reload: 500/)
     await post(`${g.listen}/default/default`, 'e')
     await until('it arrives as before', () => end.seen.length === 1)
     const plan = await g.api<{ generation: number; subscriptions: { key: string }[] }>('/api/v1/plan')
