@@ -15,7 +15,7 @@ interface Reader<T> {
   readonly kinds: readonly string[]
 }
 
-const STREAMS = ['Broker', 'Channel', 'InMemoryChannel', 'Sequence', 'Parallel']
+const STREAMS = ['Broker', 'Channel', 'InMemoryChannel', 'KafkaChannel', 'KafkaSink', 'Sequence', 'Parallel']
 const SUBSCRIPTIONS = ['Trigger', 'Subscription', 'KafkaSource', 'RocketMQSource']
 const FLOWS = [...SUBSCRIPTIONS, 'Sequence', 'Parallel']
 
@@ -74,6 +74,11 @@ const READERS = {
   'sluice.dev/ack': oneOf(SUBSCRIPTIONS, 'response', 'callback'),
   'sluice.dev/drain-target': duration(['Service'], 1),
   'sluice.dev/wait-target': duration(['Service'], 1),
+  // What `sluice autoscale` asks Prometheus, and whose replicas it sets where the Deployment has another name.
+  'sluice.dev/query': reader(['Service'], 'must be a PromQL query', (text) => (text.trim() === '' ? undefined : text)),
+  'sluice.dev/deployment': reader(['Service'], 'must be the name of a Deployment', (text) =>
+    /^[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?$/.test(text) ? text : undefined,
+  ),
   'sluice.dev/without': reader(['Service'], `must be a list of ${XPA_TERMS.join(', ')}, separated by commas`, (text) => {
     const terms = text.split(',').map((t) => t.trim())
     return terms.every((t) => (XPA_TERMS as readonly string[]).includes(t)) ? terms : undefined

@@ -36,6 +36,8 @@ export interface BrokerDefault {
   readonly brokerClass: string
   /** undefined = 10 × exponential PT0.2S. */
   readonly delivery: DeliverySpec | undefined
+  /** The ConfigMap of Brokers that name none, undefined = not said. */
+  readonly config?: { readonly namespace: string; readonly name: string } | undefined
 }
 
 export interface ConfigSource {
@@ -114,13 +116,15 @@ function readBrokerDefaults({ data, complain }: ConfigSource): BrokerDefaults {
       return NO_BROKER_DEFAULTS.cluster
     }
     const brokerClass = typeof d['brokerClass'] === 'string' ? d['brokerClass'] : ''
-    if (d['delivery'] === undefined) return { brokerClass, delivery: undefined }
+    const { name, namespace } = d
+    const config = typeof name === 'string' && typeof namespace === 'string' ? { namespace, name } : undefined
+    if (d['delivery'] === undefined) return { brokerClass, delivery: undefined, config }
     const parsed = DELIVERY.safeParse(d['delivery'], { error: mustBe })
-    if (parsed.success) return { brokerClass, delivery: parsed.data }
+    if (parsed.success) return { brokerClass, delivery: parsed.data, config }
     for (const f of faultsOf(parsed.error.issues, d['delivery'], DELIVERY, false)) {
       complain(at, `${where}.delivery.${f.path.join('.')} ${f.message}`)
     }
-    return { brokerClass, delivery: undefined }
+    return { brokerClass, delivery: undefined, config }
   }
   const namespaces = isObject(value['namespaceDefaults']) ? value['namespaceDefaults'] : {}
   return {

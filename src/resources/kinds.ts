@@ -3,6 +3,8 @@ import { channel, inMemoryChannel } from './channel.ts'
 import { configMap } from './config-map.ts'
 import { eventTransform } from './event-transform.ts'
 import { eventType } from './event-type.ts'
+import { kafkaChannel } from './kafka-channel.ts'
+import { kafkaSink } from './kafka-sink.ts'
 import { kafkaSource } from './kafka-source.ts'
 import type { Kind } from './kind.ts'
 import { parallel } from './parallel.ts'
@@ -23,12 +25,14 @@ export const KINDS: readonly Kind[] = [
   broker,
   channel,
   inMemoryChannel,
+  kafkaChannel,
   sequence,
   parallel,
   eventTransform,
   service,
   trigger,
   subscription,
+  kafkaSink,
   kafkaSource,
   rocketMqSource,
   eventType,

@@ -88,13 +88,15 @@ export const subscription = defineKind<SubscriptionSpec>({
   immutable: ({ spec }) => [[['spec', 'channel'], spec.channel]],
 })
 
+const CHANNELS = new Set(['Channel', 'InMemoryChannel', 'KafkaChannel'])
+
 function channelOf(
   r: Resource<SubscriptionSpec>,
   draft: Draft,
 ): { readonly stream: Key; readonly delivery: DeliverySpec } | undefined {
   const { kind, name } = r.spec.channel
   const found = findReferred(draft, kind, r.namespace, name)
-  if (found === undefined || (found.kind !== 'Channel' && found.kind !== 'InMemoryChannel')) {
+  if (found === undefined || !CHANNELS.has(found.kind)) {
     const what = found === undefined ? `there is no ${kind} ${r.namespace}/${name}` : `a ${kind} is no channel`
     draft.unresolved(r.key, 'ReferencesResolved', 'ChannelNotFound', `spec.channel: ${what}`)
     return undefined

@@ -101,9 +101,9 @@ const rows: readonly [name: string, yaml: string, ...faults: string[]][] = [
     'm.yaml:7: Secret default/s: stringData.b: must be a string: put it in quotes',
   ],
   [
-    'a class that would need Kafka',
+    'a topic of Kafka on a Broker that is not of that class',
     'apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata:\n  name: b\n  annotations:\n    kafka.eventing.knative.dev/external.topic: orders',
-    'm.yaml:6: Broker default/b: metadata.annotations["kafka.eventing.knative.dev/external.topic"]: a Broker on a topic of Kafka is not served; read the topic with a KafkaSource whose sink is a Broker',
+    'm.yaml:6: Broker default/b: metadata.annotations["kafka.eventing.knative.dev/external.topic"]: stands on a Broker whose class is not Kafka; write eventing.knative.dev/broker.class: Kafka beside it, or take it away',
   ],
 ]
 

@@ -297,4 +297,24 @@ apiVersion: eventing.knative.dev/v1alpha1
 kind: EventType
 metadata: {name: alpha1}
 spec: {type: a.b, source: /x, broker: default, description: what happens}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kafka-channel-config, namespace: knative-eventing}
+data: {bootstrap.servers: "kafka:9092"}
+---
+apiVersion: messaging.knative.dev/v1
+kind: KafkaChannel
+metadata: {name: kafka-channel}
+spec: {numPartitions: 3, replicationFactor: 1, retentionDuration: PT24H, delivery: {retry: 3}}
+---
+apiVersion: messaging.knative.dev/v1beta1
+kind: KafkaChannel
+metadata: {name: old-kafka-channel}
+spec: {numPartitions: 3}
+---
+apiVersion: eventing.knative.dev/v1alpha1
+kind: KafkaSink
+metadata: {name: kafka-sink}
+spec: {topic: orders, bootstrapServers: ["kafka:9092"], numPartitions: 3, contentMode: binary}
 `

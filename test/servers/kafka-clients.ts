@@ -26,6 +26,8 @@ export interface KafkaTestClient {
   transactions(id: string): TestTransactions
   /** Committed offset and metadata by partition; -1 = none. */
   committed(group: string, topic: string): Promise<Map<number, { offset: number; metadata: string }>>
+  /** Commits for a group without members, by partition, as if its consumers had stood there when they left. */
+  commit(group: string, topic: string, offsets: readonly number[]): Promise<void>
   members(group: string): Promise<number>
   close(): Promise<void>
 }
@@ -86,6 +88,10 @@ export function kafkaTestClient(bootstrap: string): KafkaTestClient {
             for (const p of t.partitions)
               found.set(p.partitionIndex, { offset: Number(p.committedOffset), metadata: p.metadata ?? '' })
       return found
+    },
+    async commit(group, topic, offsets) {
+      const partitionOffsets = offsets.map((offset, partition) => ({ partition, offset: BigInt(offset) }))
+      await admin.alterConsumerGroupOffsets({ groupId: group, topics: [{ name: topic, partitionOffsets }] })
     },
     async members(group) {
       const groups = await admin.describeGroups({ groups: [group] })

@@ -16,7 +16,7 @@ import type { StreamParts } from '../parts.ts'
 import { topicFeed } from './feed.ts'
 import { Producer } from './producer.ts'
 import { Reading } from './reading.ts'
-import { groupOf, type KafkaStreamSettings, sharedGroup } from './settings.ts'
+import { groupOf, type KafkaStreamSettings, type Links, sharedGroup } from './settings.ts'
 
 export interface KafkaStreamParts extends StreamParts {
   readonly settings: KafkaStreamSettings
@@ -47,7 +47,7 @@ class KafkaStream implements Stream {
   readonly #p: KafkaStreamParts
   readonly #health: Health
   readonly #cluster: Cluster
-  readonly #links: { readonly call: KafkaLink; readonly join: KafkaLink; readonly head: KafkaLink; readonly laggards: KafkaLink }
+  readonly #links: Links
   readonly #produceLink: KafkaLink
   readonly #producer: Producer
   #reading: Reading | null = null

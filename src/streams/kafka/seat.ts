@@ -140,6 +140,13 @@ export class KafkaSeat {
     this.committedVersion = -1
   }
 
+  /** Attached again: everything that is not settled is offered again. */
+  comeBack(): void {
+    this.catchUp()
+    this.restart(this.tracker.committable, this.tracker.settledAbove())
+    this.blocked = false
+  }
+
   get passed(): number {
     return this.#passed + (this.atHead ? this.partition.routed - this.#joinedRouted : 0)
   }

@@ -1,5 +1,5 @@
 import type { Key } from '../../contract/ids.ts'
-import type { KafkaSasl, KafkaTls } from '../../vendor/kafka/link.ts'
+import type { KafkaLink, KafkaSasl, KafkaTls } from '../../vendor/kafka/link.ts'
 
 /** `StreamPlan.settings` of a stream whose system is kafka. */
 export interface KafkaStreamSettings {
@@ -17,6 +17,14 @@ export interface KafkaStreamSettings {
   readonly name: string
   /** Events are written as structured JSON. */
   readonly structured: boolean
+}
+
+/** For calls, for joins, for the head's fetches and for those of the laggards: what waits long holds up nobody else. */
+export interface Links {
+  readonly call: KafkaLink
+  readonly join: KafkaLink
+  readonly head: KafkaLink
+  readonly laggards: KafkaLink
 }
 
 /** The group whose members share the partitions of a topic out among gateways; it commits nothing. */

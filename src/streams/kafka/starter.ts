@@ -1,0 +1,105 @@
+import type { LaneId } from '../../contract/ids.ts'
+import { type Clock, sleep } from '../../runtime/clock.ts'
+import { messageOf } from '../../runtime/errors.ts'
+import type { Random } from '../../runtime/random.ts'
+import type { Cluster } from '../../sources/kafka/cluster.ts'
+import { Backoff, type Health } from '../../sources/kafka/health.ts'
+import { firstStart, type StartOffset, startOffsets, type StartParts } from '../../sources/kafka/starts.ts'
+import { CODE } from '../../vendor/kafka/codes.ts'
+import { type GroupCommits, nobodyOf } from './commits.ts'
+import type { Follower } from './seat.ts'
+
+export interface StarterParts {
+  readonly topic: string
+  readonly cluster: Cluster
+  readonly starts: StartParts
+  readonly commits: GroupCommits
+  readonly clock: Clock
+  readonly random: Random
+  readonly health: Health
+  readonly signal: AbortSignal
+  /** Groups that are being deleted: one of the same name begins after that. */
+  readonly forgetting: ReadonlySet<Promise<void>>
+  owns(lane: LaneId): boolean
+  /** The follower is read from there. */
+  begin(f: Follower, starts: readonly StartOffset[]): void
+  /** A start is being looked for: what is appended from now on must come after it. Called in pairs. */
+  starting(): void
+  started(): void
+}
+
+/** Appends wait so long for the start of a subscription that came before them. */
+const START_MS = 5_000
+
+/** Finds out where the group of a subscription stands, and lets a new one begin, durably, before anything is read. */
+export class Starter {
+  readonly #o: StarterParts
+
+  constructor(o: StarterParts) {
+    this.#o = o
+  }
+
+  /** Looks until it is known for everything that is ours. */
+  load(f: Follower): void {
+    f.loadAgain = true
+    if (f.loading) return
+    f.loading = true
+    let held = true
+    this.#o.starting()
+    const release = (): void => {
+      if (held) this.#o.started()
+      held = false
+    }
+    void this.#work(f, release).finally(() => {
+      f.loading = false
+      release()
+    })
+  }
+
+  async #work(f: Follower, release: () => void): Promise<void> {
+    const o = this.#o
+    const backoff = new Backoff(50, 3_000, o.random)
+    const sinceMs = o.clock.now()
+    while (f.loadAgain && f.attached && !o.signal.aborted) {
+      f.loadAgain = false
+      const ok = await this.once(f).catch((e: unknown) => {
+        o.health.bad(`start ${f.key}`, 'OffsetsUnavailable', messageOf(e))
+        o.cluster.refreshSoon()
+        return false
+      })
+      if (ok || f.taken || o.clock.now() - sinceMs > START_MS) release()
+      if (ok) o.health.good(`start ${f.key}`)
+      else {
+        f.loadAgain = true
+        await sleep(o.clock, backoff.nextMs(), o.signal).catch(() => {})
+      }
+    }
+  }
+
+  /** One look; false = not now. */
+  async once(f: Follower): Promise<boolean> {
+    const { topic, cluster, starts, commits, forgetting } = this.#o
+    const partitions = cluster.topic(topic)?.partitions.map((_, i) => i) ?? []
+    if (partitions.length === 0) {
+      await cluster.refresh()
+      return false
+    }
+    await Promise.all(forgetting)
+    const all = [...starts.lanes.all([{ topic, partitions }])]
+    const at = await commits.coordinator(f)
+    if (at === null) return false
+    const nobody = nobodyOf(f.group)
+    const found = await startOffsets(starts, at, nobody, all, firstStart(f.from, 'latest'), new Set()).catch((e: unknown) => {
+      f.coordinator = null
+      throw e
+    })
+    const ours = found.filter((s) => this.#o.owns(s.lane) && f.seats[s.lane] === undefined)
+    if (ours.length === 0) return true
+    // Said once more: this renews them, and a group that has members refuses it.
+    const entries = ours.map((s) => ({ topic, partition: starts.lanes.partition(s.lane), offset: s.offset, metadata: s.text }))
+    const codes = await commits.commit(f, entries)
+    if (codes.some((c) => c !== CODE.none)) return false
+    this.#o.begin(f, ours)
+    return true
+  }
+}
