@@ -166,13 +166,14 @@ export function xpaByHand(fields: Fields): ByHand {
       spec = xpaSettings(given)
     }
     const rate = reading(seen['arrivalsPerS'] ?? 0) ?? Number.NaN
-    if (t > lastT) arrivals += rate * (t - lastT)
+    // A rate that is none must not spoil the total of those that are.
+    const total = rate >= 0 ? arrivals + (t > lastT ? rate * (t - lastT) : 0) : Number.NaN
     const pods = podsOf(seen, t, idleSince, spec.limit)
     const observation: Observation = {
       inFlight: reading(seen['inFlight'] ?? pods.reduce((sum, p) => sum + p.inFlight, 0)) ?? Number.NaN,
       queued: reading(seen['queued'] ?? 0) ?? Number.NaN,
       backlog: reading(seen['backlog'] ?? 0) ?? Number.NaN,
-      arrivals,
+      arrivals: total,
       arrivalsPerS: rate,
       serviceMs: reading(seen['serviceMs']),
       coldStartMs: reading(seen['coldStartMs']),
@@ -182,10 +183,10 @@ export function xpaByHand(fields: Fields): ByHand {
     }
     state ??= xpa.init(spec, t * 1000)
     const decision = xpa.decide(spec, state, observation, t * 1000)
-    // A rate that is no number must not spoil the total of those that are.
-    if (Number.isFinite(arrivals)) {
-      if (decision.valid) lastT = t
-    } else arrivals = state.flow.arrivals
+    if (decision.valid) {
+      arrivals = total
+      lastT = t
+    }
     state = decision.next
     const { desired, remove, valid } = decision
     const wakeAt = decision.wakeAtMs === Infinity ? null : decision.wakeAtMs / 1000

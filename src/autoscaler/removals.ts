@@ -59,7 +59,9 @@ export function removals(pods: readonly PodSeen[], s: Situation): { readonly rem
     else if (dueMs < wakeAtMs) wakeAtMs = dueMs
   }
   if (due.length === 0) return { remove: [], wakeAtMs }
-  due.sort((a, b) => Number(b.phase === 'starting') - Number(a.phase === 'starting') || b.sinceMs - a.sinceMs)
+  // Pods are seen oldest first, so that turning round is mostly all there is to do.
+  due.reverse()
+  if (!inOrder(due)) due.sort(goesBefore)
   const remove: string[] = []
   for (const pod of due) {
     if (remove.length === s.spare) break
@@ -72,4 +74,14 @@ export function removals(pods: readonly PodSeen[], s: Situation): { readonly rem
     remove.push(pod.name)
   }
   return { remove, wakeAtMs }
+}
+
+/** Starting pods first, then the newest. */
+function goesBefore(a: PodSeen, b: PodSeen): number {
+  return Number(b.phase === 'starting') - Number(a.phase === 'starting') || b.sinceMs - a.sinceMs
+}
+
+function inOrder(pods: readonly PodSeen[]): boolean {
+  for (let i = 1; i < pods.length; i++) if (goesBefore(pods[i - 1]!, pods[i]!) > 0) return false
+  return true
 }
