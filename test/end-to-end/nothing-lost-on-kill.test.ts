@@ -16,50 +16,53 @@ afterEach(async () => {
 })
 
 describe('SIGKILL of the gateway in full flow', () => {
-  test.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: every acknowledged event arrives, duplicates stay within the bound', async (round) => {
-    const data = join(temporaryFolder(), 'data')
-    const sink = await startSink((_seen, response) => setTimeout(() => response.writeHead(200).end(), 5))
-    open.sinks.push(sink)
-    const manifests = [
-      broker(),
-      trigger('all', sink.url, {
-        annotations: { 'sluice.dev/max-concurrency': '32' },
-        spec: { delivery: { retry: 10, backoffPolicy: 'linear', backoffDelay: 'PT0.05S' } },
-      }),
-    ]
-    let gateway = await startGateway({ manifests, data })
-    open.gateways.push(gateway)
-    const acknowledged = new Set<string>()
-    const producing = new AbortController()
-    let serial = 0
-    const producer = async (): Promise<void> => {
-      while (!producing.signal.aborted) {
-        const id = `r${round}-${serial++}`
-        try {
-          if ((await post(`${gateway.listen}/default/default`, id)) === 202) acknowledged.add(id)
-        } catch {
-          await new Promise((resolve) => setImmediate(resolve))
+  test.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))(
+    'round %i: every acknowledged event arrives, duplicates stay within the bound',
+    async (round) => {
+      const data = join(temporaryFolder(), 'data')
+      const sink = await startSink((_seen, response) => setTimeout(() => response.writeHead(200).end(), 5))
+      open.sinks.push(sink)
+      const manifests = [
+        broker(),
+        trigger('all', sink.url, {
+          annotations: { 'sluice.dev/max-concurrency': '32' },
+          spec: { delivery: { retry: 10, backoffPolicy: 'linear', backoffDelay: 'PT0.05S' } },
+        }),
+      ]
+      let gateway = await startGateway({ manifests, data })
+      open.gateways.push(gateway)
+      const acknowledged = new Set<string>()
+      const producing = new AbortController()
+      let serial = 0
+      const producer = async (): Promise<void> => {
+        while (!producing.signal.aborted) {
+          const id = `r${round}-${serial++}`
+          try {
+            if ((await post(`${gateway.listen}/default/default`, id)) === 202) acknowledged.add(id)
+          } catch {
+            await new Promise((resolve) => setImmediate(resolve))
+          }
         }
       }
-    }
-    const producers = Array.from({ length: 8 }, producer)
-    await until('the flow is full', () => sink.seen.length > 200 * (1 + (round % 3)))
-    await gateway.kill()
-    const killedMs = performance.now()
-    gateway = await startGateway({ manifests, data })
-    open.gateways.push(gateway)
-    await until('the flow is full again', () => sink.seen.filter((s) => s.atMs > killedMs).length > 200)
-    producing.abort()
-    await Promise.all(producers)
-    await until('every acknowledged event has arrived', () => {
-      const counts = sink.counts()
-      return [...acknowledged].every((id) => counts.has(id))
-    })
-    // What was in flight, and what was settled since the last durable position.
-    const bound = 32 + sink.seen.filter((s) => s.atMs > killedMs - RECORD_MS && s.atMs <= killedMs).length
-    const duplicates = [...sink.counts().values()].reduce((sum, n) => sum + n - 1, 0)
-    expect(acknowledged.size).toBeGreaterThan(400)
-    expect(duplicates).toBeLessThanOrEqual(bound)
-    expect(sink.mostInFlight()).toBeLessThanOrEqual(64)
-  })
+      const producers = Array.from({ length: 8 }, producer)
+      await until('the flow is full', () => sink.seen.length > 200 * (1 + (round % 3)))
+      await gateway.kill()
+      const killedMs = performance.now()
+      gateway = await startGateway({ manifests, data })
+      open.gateways.push(gateway)
+      await until('the flow is full again', () => sink.seen.filter((s) => s.atMs > killedMs).length > 200)
+      producing.abort()
+      await Promise.all(producers)
+      await until('every acknowledged event has arrived', () => {
+        const counts = sink.counts()
+        return [...acknowledged].every((id) => counts.has(id))
+      })
+      // What was in flight, and what was settled since the last durable position.
+      const bound = 32 + sink.seen.filter((s) => s.atMs > killedMs - RECORD_MS && s.atMs <= killedMs).length
+      const duplicates = [...sink.counts().values()].reduce((sum, n) => sum + n - 1, 0)
+      expect(acknowledged.size).toBeGreaterThan(400)
+      expect(duplicates).toBeLessThanOrEqual(bound)
+      expect(sink.mostInFlight()).toBeLessThanOrEqual(64)
+    },
+  )
 })
