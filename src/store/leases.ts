@@ -51,6 +51,8 @@ export function openLeases(file: string, clock: Clock, log: Log): KeptLeases {
   }
   const write = (line: Line): void => {
     apply(line)
+    // Closed: what ends now is told by its own time to the next process.
+    if (fd < 0) return
     try {
       bytes += writeSync(fd, JSON.stringify(line) + '\n')
       if (bytes > COMPACT_BYTES) {

@@ -63,6 +63,9 @@ describe('an event loop', () => {
     const { items } = await g.api<{ items: { reason: string }[] }>(`/api/v1/dlq/${key}`)
     expect(items.map((i) => i.reason)).toEqual(['loop'])
     expect(loopLines(g).join('\n')).toContain(key)
+    const [, namespace, name] = key.split('/')
+    const counted = new RegExp(`sluice_subscription_loops_total\\{kind="trigger",namespace="${namespace}",name="${name}"\\} 1\\n`)
+    expect(await g.metrics()).toMatch(counted)
     expect(await post(`${g.listen}/default/default`, 'spent', { 'ce-type': 'ping', 'ce-knativebrokerttl': '0' })).toBe(400)
   })
 

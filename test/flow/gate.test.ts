@@ -55,6 +55,19 @@ function setUp(o: Partial<GateOptions> = {}): { clock: VirtualClock; gate: Gate;
 const done = (w: Wish, ms = 1): void => w.credit!.release({ ms, ok: true })
 
 describe('credits', () => {
+  test('of what a pod does since before this process are booked whatever its limit, and nobody comes before they are back', () => {
+    const { gate, take } = setUp()
+    gate.add('a', ORIGIN, 1)
+    expect(gate.adopt('gone')).toBeNull()
+    const [first, second] = [gate.adopt('a'), gate.adopt('a')]
+    expect(gate.state()).toMatchObject({ inFlight: 2, pods: [{ pod: 'a', inFlight: 2 }] })
+    const [w] = take(1)
+    first!.release({ ms: 1, ok: true })
+    expect(w!.credit).toBe(null)
+    second!.release({ ms: 1, ok: true })
+    expect(w!.credit).not.toBe(null)
+  })
+
   test('no pod is over its limit, and the next starts when one comes back', () => {
     const { gate, take } = setUp()
     gate.add('a', ORIGIN, 2)
