@@ -117,6 +117,22 @@ describe('reading history again', () => {
     expect(await replaysOf(third)).toEqual([])
   })
 
+  test('ordered: the live reader waits until the replay is through, then goes on', async () => {
+    let slow = false
+    const sink = await sinkOf((_seen, response) => setTimeout(() => response.writeHead(200).end(), slow ? 20 : 0))
+    const g = await run([broker(), trigger('all', sink.url, { annotations: { 'sluice.dev/delivery-order': 'ordered' } })])
+    await send(g, 0, 20)
+    await settled(g, 20)
+    slow = true
+    await g.api('/api/v1/subscriptions/trigger/default/all/replay', { from: 'earliest' })
+    await send(g, 20, 25)
+    await until('all have come', () => sink.seen.length === 45)
+    const twenty = Array.from({ length: 20 }, (_, i) => `e${i}`)
+    expect(sink.seen.map((s) => s.id)).toEqual([...twenty, ...twenty, 'e20', 'e21', 'e22', 'e23', 'e24'])
+    expect(sink.mostInFlight()).toBe(1)
+    expect((await numbers(g)).paused).toBe(false)
+  })
+
   test('what a replay gives up is parked as an event of its subscription', async () => {
     let well = true
     const sink = await sinkOf((_seen, response) => response.writeHead(well ? 200 : 400).end())
