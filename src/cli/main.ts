@@ -20,6 +20,10 @@ const COMMANDS: Readonly<Record<string, { readonly about: string; load(): Promis
   top: { about: 'live view in the terminal', load: async () => (await import('./top.ts')).top },
   decide: { about: 'decide a scale by hand', load: async () => (await import('./decide.ts')).decide },
   simulate: { about: 'play a load against autoscalers', load: async () => (await import('./simulate.ts')).simulate },
+  autoscale: {
+    about: "scale others' pods by what gateways or Prometheus say",
+    load: async () => (await import('./autoscale.ts')).autoscale,
+  },
   health: { about: 'exit 0 when the gateway is ready', load: async () => (await import('./health.ts')).health },
 }
 

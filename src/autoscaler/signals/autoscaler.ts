@@ -137,7 +137,7 @@ export function runAutoscaler(parts: AutoscalerParts): Autoscaler {
       timer.cancel()
       gone.abort()
       signals.close()
-      await Promise.all(running.map((r) => r.busy))
+      await Promise.all(running.flatMap((r) => (r.busy === null ? [] : [r.busy])))
     },
   }
 }
