@@ -128,8 +128,11 @@ export interface Moment {
   readonly delivered: number
 }
 
+/** On a machine so busy that a kept connection has timed out at the other end, the next call would fail. */
+const ONE_CALL = { headers: { connection: 'close' } }
+
 export async function look(admin: string): Promise<Moment> {
-  const snapshot = (await (await fetch(`${admin}/api/v1/snapshot`)).json()) as {
+  const snapshot = (await (await fetch(`${admin}/api/v1/snapshot`, ONE_CALL)).json()) as {
     services: {
       observation: { pods: { phase: string }[] }
       desired: number

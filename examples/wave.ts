@@ -8,6 +8,8 @@ export interface Wave {
   readonly generator: (scene: Scene) => Generator | Promise<Generator>
   /** One short wave, then the account. */
   readonly once: boolean
+  /** Events a second in the wave; 450 unless said. */
+  readonly perS?: number
   /** Called last, whatever happened. */
   readonly close?: () => Promise<void>
 }
@@ -49,7 +51,7 @@ export async function runWave(wave: Wave): Promise<boolean> {
   console.log('phase   pods  wanted  in flight                        queued  delivered/s  ingest p50      p99')
   do {
     await phase('rest', 0, wave.once ? 2 : 10)
-    await phase('wave', WAVE_PER_S, wave.once ? 15 : 60)
+    await phase('wave', wave.perS ?? WAVE_PER_S, wave.once ? 15 : 60)
     await phase('rest', 0, gcTimeS + RATE_WINDOW_S + 2)
   } while (!wave.once && !stopping)
   const good = await settle(scene, generator, view.mostPods())

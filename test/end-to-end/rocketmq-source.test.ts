@@ -215,7 +215,8 @@ describe.skipIf(own.skip)(`a RocketMQ source${own.note}`, () => {
     expect(await g.stop()).toBe(0)
   })
 
-  test('loses nothing when the gateway is killed in full flow', async () => {
+  // The last three wait for leases to run out: together.
+  test.concurrent('loses nothing when the gateway is killed in full flow', async () => {
     const slow = await sink((_s, response) => setTimeout(() => response.writeHead(200).end(), 10))
     const manifests = [source('lossless', { sink: slow.url, annotations: { 'sluice.dev/max-concurrency': String(IN_FLIGHT) } })]
     const data = temporaryFolder()
@@ -232,7 +233,7 @@ describe.skipIf(own.skip)(`a RocketMQ source${own.note}`, () => {
     expect(slow.mostInFlight()).toBeLessThanOrEqual(IN_FLIGHT)
   })
 
-  test('holds no more than there is room for while a sink hangs, longer than a lease, and delivers each once after', async () => {
+  test.concurrent('holds no more than there is room for while a sink hangs, longer than a lease, and delivers each once after', async () => {
     const held: (() => void)[] = []
     let hangs = true
     const hanging = await sink((_s, response) => {
@@ -257,7 +258,7 @@ describe.skipIf(own.skip)(`a RocketMQ source${own.note}`, () => {
     expect(await g.stop()).toBe(0)
   })
 
-  test('parks what RocketMQ would move to its own dead letter queue next', async () => {
+  test.concurrent('parks what RocketMQ would move to its own dead letter queue next', async () => {
     const data = temporaryFolder()
     const hanging = await sink(() => {})
     const manifests = [source('poison', { sink: hanging.url })]
