@@ -119,7 +119,16 @@ function eventOrNull(result: ReturnType<Draft['finish']>): CloudEvent | null {
 function envelopeOf(key: Uint8Array | null, traceparent: string, tracestate: string, receivedMs: number): Envelope {
   const keyText = key === null ? '' : (strictText(key) ?? latin1Text(key, 0, key.length))
   if (keyText === '' && traceparent === '' && tracestate === '' && receivedMs === 0) return NEW_ENVELOPE
-  return { ttl: NEW_ENVELOPE.ttl, hops: 0, traceparent, tracestate, headers: NEW_ENVELOPE.headers, key: keyText, receivedMs, root: '' }
+  return {
+    ttl: NEW_ENVELOPE.ttl,
+    hops: 0,
+    traceparent,
+    tracestate,
+    headers: NEW_ENVELOPE.headers,
+    key: keyText,
+    receivedMs,
+    root: '',
+  }
 }
 
 /**
