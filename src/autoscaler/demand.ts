@@ -124,6 +124,14 @@ function queuedOf(
   return readySlots > used && seen.queued < drains ? 0 : seen.queued
 }
 
+/**
+ * Pods for a backlog of which nothing is known yet: one, and one more each time it is ten times as large. The first start is
+ * over before anything can be measured, and a million events will want more than one pod whatever an event takes.
+ */
+function firstPods(backlog: number, limit: number): number {
+  return 1 + Math.floor(Math.log10(Math.max(1, backlog / Math.max(1, limit))))
+}
+
 /** Slots for what is stored: enough to drain it within the target, the time already lost to finding out and starting taken off. */
 function storedOf(
   spec: ScaleSpec,
@@ -134,8 +142,7 @@ function storedOf(
   nowMs: number,
 ): number {
   if (seen.backlog === 0) return 0
-  // With the service time unknown a backlog counts as one pod at most: there is nothing to say how many it needs.
-  if (flow.serviceMs === null) return Math.min(seen.backlog, Math.max(1, spec.limit))
+  if (flow.serviceMs === null) return Math.min(seen.backlog, Math.max(1, spec.limit) * firstPods(seen.backlog, spec.limit))
   const targetMs = spec.drainTargetMs
   const lostMs = nowMs - (since?.atMs ?? nowMs) + coldStartMs
   const leftMs = Math.max(targetMs * LEAST_DRAIN_SHARE, Math.min(targetMs, PROMISED * targetMs - lostMs))
