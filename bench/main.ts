@@ -1,10 +1,21 @@
 import { cpus } from 'node:os'
+import { autoscaleMany } from './autoscale-many.ts'
 import { autoscaler } from './autoscaler.ts'
 import { print, reached, type Scenario } from './figures.ts'
 import { fanOut, idle, ingress, latency } from './http.ts'
 import { kafkaToHttp, ordered, slowService, stopKafka } from './kafka.ts'
 
-const SCENARIOS: readonly Scenario[] = [kafkaToHttp, ingress, fanOut, ordered, slowService, latency, idle, autoscaler]
+const SCENARIOS: readonly Scenario[] = [
+  kafkaToHttp,
+  ingress,
+  fanOut,
+  ordered,
+  slowService,
+  latency,
+  idle,
+  autoscaler,
+  autoscaleMany,
+]
 
 const args = process.argv.slice(2)
 const check = args.includes('--check')
