@@ -93,6 +93,7 @@ export class Reading {
       signal: this.#stop.signal,
       forgetting: this.#forgetting,
       owns: (lane) => this.#member.owned.has(lane),
+      begins: (lane) => this.#member.membership === null || this.#member.owned.has(lane),
       begin: (f, starts) => this.#seat(f, starts),
     })
     this.#bounds = new Bounds({
@@ -153,7 +154,7 @@ export class Reading {
       seat.comeBack()
       this.place(seat)
     }
-    if (from.at === 'committed') this.#starter.load(f)
+    if (from.at === 'committed') this.#starter.load(f, true)
     else void this.seek(sub, from)
   }
 
@@ -289,7 +290,7 @@ export class Reading {
   }
 
   #takeOver(lanes: readonly LaneId[]): void {
-    for (const f of this.followers.values()) if (f.attached) this.#starter.load(f)
+    for (const f of this.followers.values()) if (f.attached) this.#starter.load(f, false)
     // Without any subscription they are ours all the same.
     if (this.followers.size === 0) this.#intake.assigned(lanes)
   }

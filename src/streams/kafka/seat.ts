@@ -48,6 +48,8 @@ export class Follower {
   /** Others are members of its group: nothing is read until they are gone. */
   taken = false
   committing: Promise<boolean> | null = null
+  /** It was here before its topic: it begins at the beginning. */
+  beforeTopic = false
 
   constructor(key: Key, group: string, from: Start) {
     this.key = key

@@ -5,7 +5,9 @@ import type { Random } from '../../runtime/random.ts'
 import type { Cluster } from '../../sources/kafka/cluster.ts'
 import { Backoff, type Health } from '../../sources/kafka/health.ts'
 import { firstStart, type StartOffset, startOffsets, type StartParts } from '../../sources/kafka/starts.ts'
+import { readCommitted } from '../../vendor/kafka/calls.ts'
 import { CODE } from '../../vendor/kafka/codes.ts'
+import type { BrokerAddress } from '../../vendor/kafka/link.ts'
 import { type GroupCommits, nobodyOf } from './commits.ts'
 import type { Follower } from './seat.ts'
 
@@ -21,6 +23,8 @@ export interface StarterParts {
   /** Groups that are being deleted: one of the same name begins after that. */
   readonly forgetting: ReadonlySet<Promise<void>>
   owns(lane: LaneId): boolean
+  /** Whether we are the one of the group who lets new subscriptions begin: the owner of this lane; anybody before there is a group. */
+  begins(lane: LaneId): boolean
   /** The follower is read from there. */
   begin(f: Follower, starts: readonly StartOffset[]): void
   /** A start is being looked for: what is appended from now on must come after it. Called in pairs. */
@@ -39,13 +43,13 @@ export class Starter {
     this.#o = o
   }
 
-  /** Looks until it is known for everything that is ours. */
-  load(f: Follower): void {
+  /** Looks until it is known for everything that is ours. `isNew`: it has just come, and appends wait for its start. */
+  load(f: Follower, isNew: boolean): void {
     f.loadAgain = true
     if (f.loading) return
     f.loading = true
-    let held = true
-    this.#o.starting()
+    let held = isNew
+    if (isNew) this.#o.starting()
     const release = (): void => {
       if (held) this.#o.started()
       held = false
@@ -82,14 +86,18 @@ export class Starter {
     const partitions = cluster.topic(topic)?.partitions.map((_, i) => i) ?? []
     if (partitions.length === 0) {
       await cluster.refresh()
+      // What will be in it comes after the subscription, all of it.
+      if (cluster.topic(topic)?.code === CODE.unknownTopicOrPartition) f.beforeTopic = true
       return false
     }
     await Promise.all(forgetting)
     const all = [...starts.lanes.all([{ topic, partitions }])]
     const at = await commits.coordinator(f)
     if (at === null) return false
+    if (!this.#o.begins(starts.lanes.of(topic, 0)) && !(await this.#begun(at, f, partitions))) return false
     const nobody = nobodyOf(f.group)
-    const found = await startOffsets(starts, at, nobody, all, firstStart(f.from, 'latest'), new Set()).catch((e: unknown) => {
+    const seen = new Set(f.beforeTopic ? [topic] : [])
+    const found = await startOffsets(starts, at, nobody, all, firstStart(f.from, 'latest'), seen).catch((e: unknown) => {
       f.coordinator = null
       throw e
     })
@@ -101,5 +109,12 @@ export class Starter {
     if (codes.some((c) => c !== CODE.none)) return false
     this.#o.begin(f, ours)
     return true
+  }
+
+  /** Whether the group stands anywhere. */
+  async #begun(at: BrokerAddress, f: Follower, partitions: readonly number[]): Promise<boolean> {
+    const { topic, starts } = this.#o
+    const { offsets } = await readCommitted(starts.link, at, f.group, [{ topic, partitions }])
+    return offsets.some((o) => o.offset >= 0)
   }
 }
