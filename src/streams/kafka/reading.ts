@@ -49,7 +49,8 @@ export class Reading {
   readonly #stop = new AbortController()
   #timers: readonly Timer[] = []
   #running: Promise<void> | null = null
-  #partitionCount = 0
+  /** -1 = not known yet; a topic that is missing has none. */
+  #partitionCount = -1
   /** Groups that are being deleted: one of the same name begins after that. */
   readonly #forgetting = new Set<Promise<void>>()
   /** Events that were gone from the log before they could be read. */
@@ -366,7 +367,7 @@ export class Reading {
 
   viewed(view: ClusterView): void {
     const count = view.topics.get(this.#o.topic)?.partitions.length ?? 0
-    if (this.#partitionCount > 0 && count !== this.#partitionCount) this.#member.rejoin()
+    if (this.#partitionCount >= 0 && count !== this.#partitionCount) this.#member.rejoin()
     this.#partitionCount = count
     for (const p of this.#partitions.values()) {
       const id = topicIdIn(view, p.topic)
