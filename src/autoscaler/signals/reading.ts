@@ -84,6 +84,9 @@ const UPTIME = /^sluice_uptime_seconds ([^ \n]+)/m
 export function sampleFromMetrics(text: string): Sample | string {
   const uptimeS = Number(UPTIME.exec(text)?.[1] ?? Number.NaN)
   if (!isCount(uptimeS)) return 'the answer has no sluice_uptime_seconds: it is no /metrics of a gateway'
+  // What is over the most label sets of an instrument is one row for all: who is in it cannot be told.
+  if (/^sluice_revision_\w+\{[^}]*"overflow"/m.test(text))
+    return 'the gateway has more Services than /metrics shows one by one: give its address without /metrics'
   const parts = new Map<Key, Part>()
   const rates = new Map<string, number>()
   const times: [part: Part, revision: string, ms: number][] = []

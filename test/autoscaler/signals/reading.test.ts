@@ -104,6 +104,12 @@ describe('the text of /metrics', () => {
     expect(worker(sampleFromMetrics(text))).toBeNull()
   })
 
+  test('Services that went into the overflow row make it no sample', async () => {
+    const many = Array.from({ length: 1_100 }, (_, i) => revision({}, {}, `service/shop/s${i}`))
+    expect(sampleFromMetrics(await metricsText(...many))).toMatch(/without \/metrics/)
+    expect(sampleOf(sampleFromSnapshot(snapshot(...many))).services.size).toBe(1_100)
+  })
+
   test('something else is refused', () => {
     expect(sampleFromMetrics('node_load1 0.5\n')).toMatch(/no \/metrics of a gateway/)
   })
