@@ -1,7 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
   broker,
@@ -192,6 +195,53 @@ describe('gateways drive the scale', () => {
         /400 .*desired is .* whole number/,
       )
     await expect(g.api('/api/v1/services/default/nobody/scale', { desired: 1 })).rejects.toThrow(/404/)
+  })
+})
+
+describe('a Deployment in a cluster', () => {
+  test('its /scale is read and patched over HTTPS with the token and the CA of the cluster', async () => {
+    const folder = temporaryFolder()
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+    await promisify(execFile)('openssl', [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'],
+      ...['-keyout', key, '-out', cert, '-subj', '/CN=kubernetes', '-addext', 'subjectAltName=IP:127.0.0.1'],
+    ])
+    const token = join(folder, 'token')
+    writeFileSync(token, 'cluster-token\n')
+    let replicas = 1
+    const refused: string[] = []
+    const api = createSecureServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
+      let text = ''
+      request.on('data', (chunk: Buffer) => (text += chunk.toString()))
+      request.on('end', () => {
+        const good =
+          request.url === '/apis/apps/v1/namespaces/default/deployments/worker/scale' &&
+          request.headers.authorization === 'Bearer cluster-token'
+        if (!good) refused.push(`${request.method} ${request.url}`)
+        else if (request.method === 'PATCH') replicas = (JSON.parse(text) as { spec: { replicas: number } }).spec.replicas
+        response.writeHead(good ? 200 : 403, { 'content-type': 'application/json' })
+        response.end(JSON.stringify({ kind: 'Scale', apiVersion: 'autoscaling/v1', spec: { replicas } }))
+      })
+    })
+    await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+    closing.push(() => {
+      api.closeAllConnections()
+      api.close()
+    })
+    const address = api.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const admin = await freeAddress()
+    const g = await gatewayAt(admin)
+    const cluster = ['--kubernetes', `https://127.0.0.1:${port}`, '--kubernetes-token-file', token]
+    const autoscaler = await startAutoscaler(['--gateway', `http://${admin}`, ...cluster, '--ca-file', cert])
+    await until('nobody wants it', () => replicas === 0)
+    await burst(g, 4, 'k')
+    await until('demand wakes it', () => replicas > 0)
+    expect(refused).toEqual([])
+    expect(autoscaler.lines.at(-1)).toMatchObject({ service: 'default/worker', before: 0, held: false })
+    expect(await autoscaler.stop()).toBe(0)
+    const stranger = await startAutoscaler(['--gateway', `http://${admin}`, ...cluster])
+    await until('an API server nobody vouches for is not believed', () => stranger.log.some((l) => /self-signed/.test(l)))
   })
 })
 
