@@ -182,7 +182,10 @@ export class CatchUp {
 
   async #read(group: readonly KafkaSeat[], p: HeadPartition, c: RecordCursor): Promise<void> {
     const { clock, wrap } = this.#o
+    // A seat may be sent further back while the fetch is under way: it is not read across the gap, but with the next fetch.
+    let from = c.position
     for (let n = 1; !this.#stop.signal.aborted && !p.held; n++) {
+      from = c.position
       const found = c.next()
       if (found === 'end') break
       let event: CloudEvent | null = null
@@ -190,7 +193,7 @@ export class CatchUp {
       for (const seat of group) {
         if (!seat.ready || !this.#wants(seat)) continue
         wanted = true
-        if (seat.readAt > c.offset) continue
+        if (seat.readAt < from || seat.readAt > c.offset) continue
         if (found === 'corrupt') this.#corrupt(seat, c)
         else {
           event ??= eventOf(c, p.topic, p.partition, wrap, clock.wall())
@@ -201,7 +204,7 @@ export class CatchUp {
       if (n % RECORDS_A_TURN === 0) await new Promise<void>((resolve) => clock.soon(resolve))
     }
     for (const seat of group) {
-      if (!seat.ready || !this.#wants(seat) || seat.readAt >= c.position) continue
+      if (!seat.ready || !this.#wants(seat) || seat.readAt < from || seat.readAt >= c.position) continue
       this.#passTo(seat, c.position)
     }
   }

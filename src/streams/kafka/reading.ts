@@ -156,7 +156,7 @@ export class Reading {
       this.place(seat)
     }
     if (from.at === 'committed') this.#starter.load(f, true)
-    else void this.seek(sub, from)
+    else void this.seek(sub, from).catch(() => {})
   }
 
   unfollow(sub: SubId): Follower | undefined {
@@ -186,16 +186,14 @@ export class Reading {
     const f = this.#bySub[sub]
     if (f === undefined) return
     this.#o.starting()
+    f.seeking = true
     try {
-      await this.#starter.once(f)
+      await this.#starter.surely(f)
       const offsets = await this.#bounds.at(to, [...this.#partitions.keys()])
-      for (const [lane, offset] of offsets) {
-        const seat = f.seats[lane]
-        if (seat === undefined) continue
-        seat.restart(offset, [])
-        this.place(seat)
-      }
+      for (const [lane, offset] of offsets) f.seats[lane]?.restart(offset, [])
     } finally {
+      f.seeking = false
+      for (const seat of f.seats) if (seat !== undefined) this.place(seat)
       this.#o.started()
     }
     await this.#commits.now([f])

@@ -50,6 +50,8 @@ export class Follower {
   committing: Promise<boolean> | null = null
   /** It was here before its topic: it begins at the beginning. */
   beforeTopic = false
+  /** It is on its way to another place: nothing is offered before it is there. */
+  seeking = false
 
   constructor(key: Key, group: string, from: Start) {
     this.key = key
@@ -105,7 +107,7 @@ export class KafkaSeat {
 
   /** Whether it may be offered something. */
   get ready(): boolean {
-    return this.follower.attached && !this.blocked && !this.stuck && !this.partition.held
+    return this.follower.attached && !this.follower.seeking && !this.blocked && !this.stuck && !this.partition.held
   }
 
   /** Brings the tracker up to what the head has passed. */

@@ -80,6 +80,13 @@ export class Starter {
     }
   }
 
+  /** Looks until it is known once; rejects when the stream is closed. */
+  async surely(f: Follower): Promise<void> {
+    const { clock, random, signal } = this.#o
+    const backoff = new Backoff(50, 1_000, random)
+    while (f.attached && !(await this.once(f).catch(() => false))) await sleep(clock, backoff.nextMs(), signal)
+  }
+
   /** One look; false = not now. */
   async once(f: Follower): Promise<boolean> {
     const { topic, cluster, starts, commits, forgetting } = this.#o
