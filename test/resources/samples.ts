@@ -163,6 +163,16 @@ kind: KafkaSource
 metadata: {name: oldest}
 spec: {bootstrapServers: "a.example:9092", topics: orders, sink: {apiVersion: eventing.knative.dev/v1alpha1, kind: Broker, name: default}}
 ---
+apiVersion: sources.knative.dev/v1alpha1
+kind: RocketMQSource
+metadata: {name: rocket}
+spec: {topic: orders, groupName: g, endpoints: 'a.example:8081', sink: {uri: http://127.0.0.1:8080/default/default}}
+---
+apiVersion: sources.eventing.knative.dev/v1alpha1
+kind: RocketMQSource
+metadata: {name: rocket-oldest}
+spec: {topic: orders, groupName: g, namesrvAddr: 'a.example:8081', tag: paid, sink: {apiVersion: eventing.knative.dev/v1alpha1, kind: Broker, name: default}}
+---
 apiVersion: messaging.knative.dev/v1
 kind: Channel
 metadata: {name: channel}

@@ -9,8 +9,8 @@ export interface Fuel {
   json: Uint8Array | null
 }
 
-/** Units of one evaluation: some 10,000 elements with a plain test. */
-export const MOST_FUEL = 100_000
+/** Units of one evaluation: some 6,000 elements with a plain test. */
+export const MOST_FUEL = 60_000
 
 /** What a function of the library costs, whatever it does. */
 export const LIBRARY_CALL = 500
@@ -22,7 +22,7 @@ export const TIME_ZONE = 4_000
  * Objects of a JSON text with more fields than this cannot be listed: the engine sorts the keys of a large object each
  * time, 25 ms for those of 1 MiB, and nothing tells their number before.
  */
-export const MOST_FIELDS = 10_000
+export const MOST_FIELDS = 6_000
 
 /** Thrown where the fuel ends and caught where the evaluation began; one object, for it is thrown on the event path. */
 export const OUT_OF_FUEL = new Error(`it takes more than ${MOST_FUEL} steps on this event`)
