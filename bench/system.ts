@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cpuMs, start, type Measured } from './processes.ts'
@@ -11,13 +12,17 @@ export interface GatewayUnderTest extends Measured {
   readonly admin: string
 }
 
-export async function startGateway(manifests: readonly unknown[], args: readonly string[] = []): Promise<GatewayUnderTest> {
+export async function startGateway(
+  manifests: readonly unknown[],
+  args: readonly string[] = [],
+  from = root,
+): Promise<GatewayUnderTest> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, 'manifests.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }))
   const gateway = start(
-    join(root, 'bin', 'sluice.js'),
+    join(from, 'bin', 'sluice.js'),
     [
       'run',
       '-f',
@@ -45,6 +50,23 @@ export async function startGateway(manifests: readonly unknown[], args: readonly
     if (performance.now() > endMs) throw new Error(`the gateway is not ready: ${gateway.output.join('')}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+}
+
+/** The gateway as it is installed: compiled, without the sources beside it. */
+export function builtCopy(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-built-'))
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  execFileSync(process.execPath, [
+    join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+    '-p',
+    join(root, 'tsconfig.build.json'),
+    '--outDir',
+    join(folder, 'dist'),
+  ])
+  cpSync(join(root, 'bin'), join(folder, 'bin'), { recursive: true })
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  return folder
 }
 
 export async function startSink(delayMs = 0): Promise<Measured & { readonly port: number }> {
