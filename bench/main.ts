@@ -3,10 +3,11 @@ import { autoscaleMany } from './autoscale-many.ts'
 import { autoscaler } from './autoscaler.ts'
 import { print, reached, type Scenario } from './figures.ts'
 import { fanOut, idle, ingress, latency } from './http.ts'
-import { kafkaToHttp, ordered, slowService, stopKafka } from './kafka.ts'
+import { kafkaToHttp, live, ordered, slowService, stopKafka } from './kafka.ts'
 
 const SCENARIOS: readonly Scenario[] = [
   kafkaToHttp,
+  live,
   ingress,
   fanOut,
   ordered,
