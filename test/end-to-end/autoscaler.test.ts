@@ -1,10 +1,11 @@
 import { request } from 'node:http'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { POLICIES } from '../../src/autoscaler/simulator/policies.ts'
 import { simulate } from '../../src/autoscaler/simulator/run.ts'
 import type { Scene } from '../../src/autoscaler/simulator/scene.ts'
-import { startGateway, type RunningGateway } from '../gateway.ts'
-import { service } from '../pods/service.ts'
+import { startGateway, temporaryFolder, type RunningGateway } from '../gateway.ts'
+import { accountOf, service } from '../pods/service.ts'
 import { until } from '../until.ts'
 
 interface Pod {
@@ -146,6 +147,53 @@ describe('the real thing agrees with the simulation', () => {
     const statuses = await wave(g, 2_000, 50)
     expect(statuses).toEqual(statuses.map(() => 200))
     await until('there is no pod again', async () => alive(await pods(g)) === 0, 12_000)
+  })
+
+  test('a step from three: no pod over its limit, more pods for the load, three again', async () => {
+    const account = join(temporaryFolder(), 'account')
+    const g = await start(
+      { DELAY_MS: '300', ACCOUNT: account },
+      {
+        'autoscaling.knative.dev/minScale': '3',
+        'autoscaling.knative.dev/maxScale': '8',
+        'autoscaling.knative.dev/gc-time': '2',
+      },
+    )
+    await until('three pods are ready', async () => (await pods(g)).filter((p) => p.phase === 'ready').length === 3)
+    // 66 a second of 300 ms are 20 at once, and three pods have twelve credits.
+    const statuses = await wave(g, 4_000, 15)
+    expect(new Set(statuses)).toEqual(new Set([200]))
+    const seen = accountOf(account)
+    expect(seen.length).toBe(statuses.length)
+    expect(Math.max(...seen.map((line) => line.concurrency))).toBeLessThanOrEqual(LIMIT)
+    expect(new Set(seen.map((line) => line.pid)).size).toBeGreaterThan(3)
+    await until('three pods are left', async () => alive(await pods(g)) === 3, 20_000)
+  })
+
+  test('slow starts under growing load: starts under way are counted, nothing is lost, no pod beyond maxScale', async () => {
+    const account = join(temporaryFolder(), 'account')
+    const g = await start(
+      { DELAY_MS: '200', START_MS: '2500', ACCOUNT: account },
+      {
+        'autoscaling.knative.dev/minScale': '1',
+        'autoscaling.knative.dev/maxScale': '5',
+        'autoscaling.knative.dev/gc-time': '2',
+      },
+    )
+    await until('a pod is ready', async () => (await pods(g)).some((p) => p.phase === 'ready'))
+    let most = 0
+    let looking = true
+    const look = (async () => {
+      while (looking) most = Math.max(most, alive(await pods(g)))
+    })()
+    const statuses = [...(await wave(g, 2_000, 60)), ...(await wave(g, 2_000, 30)), ...(await wave(g, 2_000, 15))]
+    looking = false
+    await look
+    expect(new Set(statuses)).toEqual(new Set([200]))
+    expect(Math.max(...accountOf(account).map((line) => line.concurrency))).toBeLessThanOrEqual(LIMIT)
+    expect(most).toBeGreaterThan(1)
+    expect(most).toBeLessThanOrEqual(5)
+    await until('one pod is left', async () => alive(await pods(g)) === 1, 20_000)
   })
 
   test('load that stops while pods start: they are given up only after a while, and never wait for ever', async () => {
