@@ -1,3 +1,4 @@
+import { connect, createServer } from 'node:net'
 import { readFile } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/runtime/secret.ts'
@@ -78,13 +79,32 @@ describe.skipIf(own.skip)(`a Kafka that asks who is there${own.note}`, () => {
     ],
   ])('%s is told as the reason, once, without the password', async (_name, bootstrap, login) => {
     const topic = await client.createTopic('denied', 1)
-    const r = runSource({ bootstrapServers: [bootstrap()], topics: [topic], consumerGroup: `group-${topic}`, ...login() })
+    const door = await countingDoor(bootstrap())
+    const r = runSource({ bootstrapServers: [door.address], topics: [topic], consumerGroup: `group-${topic}`, ...login() })
     running = r
     await until('degraded', () => r.source.status().phase === 'degraded')
-    await until('tried again', () => new Promise((resolve) => setTimeout(() => resolve(true), 700)))
+    const before = door.connections()
+    await until('tried again, and again', () => door.connections() >= before + 2)
+    door.close()
     const status = r.source.status()
     expect(status).toMatchObject({ phase: 'degraded', reason: expect.stringMatching(/^Kafka(LoginFailed|Unreachable)$/) })
     expect(r.lines.filter((l) => l.level === 'warn')).toHaveLength(1)
     expect(JSON.stringify([r.lines, status])).not.toMatch(/through-the-mirror|wonder-land/)
   })
 })
+
+/** Passes connections on to that address and counts them: a refused login is seen as the next attempt. */
+async function countingDoor(to: string): Promise<{ address: string; connections(): number; close(): void }> {
+  const [host = '', port = '0'] = (to.split(',')[0] ?? '').split(':')
+  let connections = 0
+  const server = createServer((socket) => {
+    connections++
+    const onward = connect(Number(port), host)
+    socket.on('error', () => onward.destroy()).pipe(onward)
+    onward.on('error', () => socket.destroy()).pipe(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const listening = typeof address === 'object' && address !== null ? address.port : 0
+  return { address: `127.0.0.1:${listening}`, connections: () => connections, close: () => server.close() }
+}
