@@ -4,6 +4,8 @@ set -uo pipefail
 
 missing=()
 command -v prometheus >/dev/null || missing+=(prometheus)
+command -v nats-server >/dev/null || [ -x /usr/sbin/nats-server ] || missing+=(nats-server)
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 
 if [ "${#missing[@]}" -eq 0 ]; then
   echo 'test servers: all are installed'
