@@ -238,7 +238,7 @@ describe('a Deployment in a cluster', () => {
     await burst(g, 4, 'k')
     await until('demand wakes it', () => replicas > 0)
     expect(refused).toEqual([])
-    expect(autoscaler.lines).toContainEqual(expect.objectContaining({ service: 'default/worker', before: 0, held: false }))
+    await until('it says so', () => autoscaler.lines.some((l) => l.service === 'default/worker' && l.before === 0 && !l.held))
     expect(await autoscaler.stop()).toBe(0)
     const stranger = await startAutoscaler(['--gateway', `http://${admin}`, ...cluster])
     await until('an API server nobody vouches for is not believed', () => stranger.log.some((l) => /self-signed/.test(l)))
