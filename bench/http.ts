@@ -7,7 +7,7 @@ const FLIGHT = 64
 const MEMORY = { 'sluice.dev/stream': 'memory' }
 const here = (file: string): string => join(import.meta.dirname, file)
 
-async function loader(url: string, perS: number, count: number, concurrency = FLIGHT): Promise<Measured> {
+export async function loader(url: string, perS: number, count: number, concurrency = FLIGHT): Promise<Measured> {
   const child = start(here('loader.ts'), [url, String(perS), String(count), String(concurrency)], 1)
   await child.message('ready')
   return child
@@ -61,8 +61,8 @@ async function barePut(count: number): Promise<{ cpuUs: number; flushMs: number 
   return result
 }
 
-const everything = (sink: string): readonly unknown[] => [
-  trigger('all', sink, { filter: { attributes: { type: 'bench.event' } } }),
+const everything = (sink: string, more: Readonly<Record<string, unknown>> = {}, prefix = ''): readonly unknown[] => [
+  trigger(`${prefix}all`, sink, { filter: { attributes: { type: 'bench.event' } }, ...more }),
 ]
 
 export const ingress: Scenario = {
@@ -72,8 +72,8 @@ export const ingress: Scenario = {
     const n = count || 60_000
     const bare = await bareHttp(n)
     const put = await barePut(Math.min(n, 50_000))
-    const durable = await throughBroker(n, {}, everything)
-    const memory = await throughBroker(n, MEMORY, everything)
+    const durable = await throughBroker(n, {}, (sink) => everything(sink))
+    const memory = await throughBroker(n, MEMORY, (sink) => everything(sink))
     const floor = bare.inUs + bare.outUs + put.cpuUs
     return [
       { name: 'bare uWebSockets.js server: CPU a request', value: bare.inUs, unit: 'µs' },
@@ -95,7 +95,12 @@ export const ingress: Scenario = {
 }
 
 /** `count` triggers of mixed dialects; only the first matches. */
-function manyTriggers(sink: string, count: number): readonly unknown[] {
+export function manyTriggers(
+  sink: string,
+  count: number,
+  more: Readonly<Record<string, unknown>> = {},
+  prefix = '',
+): readonly unknown[] {
   const others = Array.from({ length: count - 1 }, (_, i) => {
     const n = i % 5
     const spec =
@@ -108,9 +113,9 @@ function manyTriggers(sink: string, count: number): readonly unknown[] {
             : n === 3
               ? { filters: [{ cesql: `type = 'other.event.${i}' AND subject LIKE 'a%'` }] }
               : { filters: [{ cel: `ce.type == 'other.event.${i}' && data.n > 3.0` }] }
-    return trigger(`other-${i}`, sink, spec)
+    return trigger(`${prefix}other-${i}`, sink, { ...spec, ...more })
   })
-  return [...everything(sink), ...others]
+  return [...everything(sink, more, prefix), ...others]
 }
 
 export const fanOut: Scenario = {
@@ -118,7 +123,7 @@ export const fanOut: Scenario = {
   about: 'HTTP → broker with 1, 100 and 1,000 triggers of mixed dialects of which one matches',
   async run(count) {
     const n = count || 60_000
-    const one = await throughBroker(n, MEMORY, everything)
+    const one = await throughBroker(n, MEMORY, (sink) => everything(sink))
     const hundred = await throughBroker(n, MEMORY, (sink) => manyTriggers(sink, 100))
     const thousand = await throughBroker(n, MEMORY, (sink) => manyTriggers(sink, 1_000))
     return [

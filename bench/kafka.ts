@@ -50,6 +50,10 @@ export async function filledTopic(bootstrap: string, count: number): Promise<str
   return topic
 }
 
+function placeOf(address: string, name: string): string {
+  return JSON.stringify({ address, name, partitions: PARTITIONS })
+}
+
 /** The bare pair of clients on the same topic and sink. */
 export async function floor(
   bootstrap: string,
@@ -59,8 +63,8 @@ export async function floor(
 ): Promise<{ eventsPerS: number; cpuUs: number }> {
   const sink = await startSink(delayMs)
   const pair = start(
-    join(import.meta.dirname, 'floor-kafka.ts'),
-    [bootstrap, topic, String(PARTITIONS), String(sink.port), String(IN_FLIGHT)],
+    join(import.meta.dirname, 'floor-deliver.ts'),
+    ['kafka', placeOf(bootstrap, topic), String(sink.port), String(IN_FLIGHT)],
     0,
   )
   const figures = await measureFlow(sink, pair.pid, count)
@@ -177,8 +181,8 @@ export const live: Scenario = {
     const bare = await liveThrough(bootstrap, n, (topic, port) =>
       Promise.resolve(
         start(
-          join(import.meta.dirname, 'floor-kafka.ts'),
-          [bootstrap, topic, String(PARTITIONS), String(port), String(IN_FLIGHT)],
+          join(import.meta.dirname, 'floor-deliver.ts'),
+          ['kafka', placeOf(bootstrap, topic), String(port), String(IN_FLIGHT)],
           0,
         ),
       ),

@@ -4,10 +4,12 @@ import { autoscaler } from './autoscaler.ts'
 import { print, reached, type Scenario } from './figures.ts'
 import { fanOut, idle, ingress, latency } from './http.ts'
 import { kafkaToHttp, live, ordered, slowService, stopKafka } from './kafka.ts'
+import { streams } from './streams.ts'
 
 const SCENARIOS: readonly Scenario[] = [
   kafkaToHttp,
   live,
+  streams,
   ingress,
   fanOut,
   ordered,

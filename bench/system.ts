@@ -16,9 +16,8 @@ export async function startGateway(
   manifests: readonly unknown[],
   args: readonly string[] = [],
   from = root,
+  folder = temporaryFolder(),
 ): Promise<GatewayUnderTest> {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, 'manifests.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }))
   const gateway = start(
@@ -52,10 +51,16 @@ export async function startGateway(
   }
 }
 
+/** Gone with the process. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
 /** The gateway as it is installed: compiled, without the sources beside it. */
 export function builtCopy(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-built-'))
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder()
   execFileSync(process.execPath, [
     join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
     '-p',

@@ -42,7 +42,7 @@ test.each(Object.entries(FIGURES))('bench %s prints its %i figures, with a small
   expect(figures.every(([, value]) => Number.isFinite(value))).toBe(true)
 })
 
-const KAFKA_FIGURES: Readonly<Record<string, number>> = { 'kafka-to-http': 5, 'kafka-live': 8, 'slow-service': 4, ordered: 5 }
+const KAFKA_FIGURES: Readonly<Record<string, number>> = { 'kafka-to-http': 5, 'kafka-live': 8, 'slow-service': 4, ordered: 5, streams: 25 }
 
 test.skipIf(missing !== '').each(Object.entries(KAFKA_FIGURES))(
   `bench %s prints its %i figures, with a small count${missing === '' ? '' : ` (${missing})`}`,

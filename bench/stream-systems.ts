@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import { kafkaTestClient } from '../test/servers/kafka-clients.ts'
+import type { Place } from './bare-clients/client.ts'
+import { kafka } from './kafka.ts'
+import { temporaryFolder } from './system.ts'
+
+/** A message system that streams are measured on. */
+export interface StreamSystem {
+  /** As in the figures. */
+  readonly name: string
+  /** Of `bare-clients/`. */
+  readonly client: string
+  /** Events of a run for each 100 of the scenario: slow systems take fewer. */
+  readonly percent: number
+  /** Starts its server, or finds it. Throws where it cannot be had. */
+  start(): Promise<StartedSystem>
+}
+
+export interface StartedSystem {
+  /** A place for the floor, empty. */
+  place(): Promise<Place>
+  /** A Broker of that name on it, with what it needs beside. */
+  broker(name: string): readonly unknown[]
+  stop(): Promise<void>
+}
+
+/** As Knative makes the topic of a Broker. */
+const PARTITIONS = 10
+
+const embedded: StreamSystem = {
+  name: 'embedded',
+  client: 'embedded',
+  percent: 100,
+  start: () =>
+    Promise.resolve({
+      place: () => Promise.resolve({ address: temporaryFolder(), name: 'floor', partitions: 1 }),
+      broker: (name) => [brokerOf(name, '')],
+      stop: () => Promise.resolve(),
+    }),
+}
+
+export const onKafka: StreamSystem = {
+  name: 'Kafka',
+  client: 'kafka',
+  percent: 100,
+  async start() {
+    const bootstrap = await kafka()
+    return {
+      async place() {
+        const client = kafkaTestClient(bootstrap)
+        const name = await client.createTopic('floor', PARTITIONS)
+        await client.close()
+        return { address: bootstrap, name, partitions: PARTITIONS }
+      },
+      broker(name) {
+        const data = {
+          'bootstrap.servers': bootstrap,
+          'default.topic.partitions': String(PARTITIONS),
+          'default.topic.replication.factor': '1',
+        }
+        const config = { apiVersion: 'v1', kind: 'ConfigMap', name: `config-${name}`, namespace: 'knative-eventing' }
+        const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: config.name, namespace: config.namespace }, data }
+        return [map, brokerOf(name, 'Kafka', { config })]
+      },
+      // Shared with the other benchmarks; stopped after the last.
+      stop: () => Promise.resolve(),
+    }
+  },
+}
+
+export const STREAM_SYSTEMS: readonly StreamSystem[] = [embedded, onKafka]
+
+export function freshName(): string {
+  return `bench-${randomUUID().slice(0, 8)}`
+}
+
+function brokerOf(name: string, brokerClass: string, spec: Readonly<Record<string, unknown>> = {}): unknown {
+  const annotations = brokerClass === '' ? {} : { 'eventing.knative.dev/broker.class': brokerClass }
+  return { apiVersion: 'eventing.knative.dev/v1', kind: 'Broker', metadata: { name, annotations }, spec }
+}

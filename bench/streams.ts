@@ -1,0 +1,160 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Place } from './bare-clients/client.ts'
+import type { Figure, Scenario } from './figures.ts'
+import { manyTriggers, loader } from './http.ts'
+import { cpuMs, rssMb, start } from './processes.ts'
+import { freshName, onKafka, type StartedSystem, STREAM_SYSTEMS, type StreamSystem } from './stream-systems.ts'
+import { type GatewayUnderTest, measureFlow, startGateway, startSink, temporaryFolder, trigger } from './system.ts'
+
+const FLIGHT = 64
+const EVENTS = 40_000
+const RATIO = 1.3
+const here = (file: string): string => join(import.meta.dirname, file)
+
+interface Cost {
+  readonly eventsPerS: number
+  readonly cpuUs: number
+}
+
+interface Costs {
+  readonly publish: Cost
+  readonly deliver: Cost
+}
+
+/** CPU and rate of a process that takes `count` events over HTTP; a fifth more go before, to warm it. */
+async function publishing(url: string, pid: number, count: number): Promise<Cost> {
+  const warm = await loader(url, 0, Math.ceil(count / 5))
+  await warm.ask('go')
+  await warm.stop()
+  const load = await loader(url, 0, count)
+  const before = cpuMs(pid)
+  const { events, seconds } = await load.ask<{ events: number; seconds: number }>('go')
+  const cpuUs = ((cpuMs(pid) - before) / events) * 1_000
+  await load.stop()
+  return { eventsPerS: events / seconds, cpuUs }
+}
+
+/** Bare HTTP server → bare client, then bare client → bare HTTP lane on what was published. */
+async function floorOf(system: StreamSystem, place: Place, count: number): Promise<Costs> {
+  const server = start(here('floor-publish.ts'), [system.client, JSON.stringify(place)], 0)
+  const port = await server.message<number>('ready')
+  const publish = await publishing(`http://127.0.0.1:${port}/`, server.pid, count)
+  await server.stop()
+  const sink = await startSink()
+  const reader = start(here('floor-deliver.ts'), [system.client, JSON.stringify(place), String(sink.port), String(FLIGHT)], 0)
+  const deliver = await measureFlow(sink, reader.pid, count)
+  await reader.stop()
+  await sink.stop()
+  return { publish, deliver }
+}
+
+/** The same through a Broker: first its trigger is paused, then another process of the gateway delivers what stands there. */
+async function gatewayOf(system: StartedSystem, count: number): Promise<Costs> {
+  const name = freshName()
+  const sink = await startSink()
+  const reads = trigger(`${name}-all`, `http://127.0.0.1:${sink.port}/`, {
+    broker: name,
+    filter: { attributes: { type: 'bench.event' } },
+  })
+  const manifests = [...system.broker(name), reads]
+  const folder = temporaryFolder()
+  const first = await startGateway(manifests, [], undefined, folder)
+  await pause(first, folder, `trigger/default/${name}-all`)
+  const publish = await publishing(`${first.listen}/default/${name}`, first.pid, count)
+  await first.stop()
+  const second = await startGateway(manifests, [], undefined, folder)
+  const deliver = await measureFlow(sink, second.pid, count)
+  await second.stop()
+  await sink.stop()
+  return { publish, deliver }
+}
+
+async function pause(gateway: GatewayUnderTest, folder: string, key: string): Promise<void> {
+  const token = readFileSync(join(folder, 'data', 'admin.token'), 'utf8').trim()
+  const answer = await fetch(`${gateway.admin}/api/v1/subscriptions/${key}/pause`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: '{}',
+  })
+  if (!answer.ok) throw new Error(`${key} cannot be paused: ${answer.status} ${await answer.text()}`)
+}
+
+async function figuresOf(system: StreamSystem, events: number): Promise<Figure[]> {
+  const count = Math.ceil((events * system.percent) / 100)
+  const started = await system.start()
+  try {
+    const floor = await floorOf(system, await started.place(), count)
+    const ours = await gatewayOf(started, count)
+    return (['publish', 'deliver'] as const).flatMap((way) => {
+      const label = `${system.name}, ${way}`
+      return [
+        { name: `${label}: bare, rate`, value: floor[way].eventsPerS, unit: 'events/s' },
+        { name: `${label}: bare, CPU an event`, value: floor[way].cpuUs, unit: 'µs' },
+        { name: `${label}: gateway, rate`, value: ours[way].eventsPerS, unit: 'events/s' },
+        { name: `${label}: gateway, CPU an event`, value: ours[way].cpuUs, unit: 'µs' },
+        {
+          name: `${label}: CPU ÷ bare`,
+          value: ours[way].cpuUs / floor[way].cpuUs,
+          unit: '×',
+          target: { is: '<=', bound: RATIO },
+        },
+      ]
+    })
+  } finally {
+    await started.stop()
+  }
+}
+
+/** HTTP → Broker on Kafka → HTTP with so many triggers, of which the first matches. */
+async function withTriggers(system: StartedSystem, triggers: number, count: number): Promise<Cost & { readonly rssMb: number }> {
+  const name = freshName()
+  const sink = await startSink()
+  const gateway = await startGateway([
+    ...system.broker(name),
+    ...manyTriggers(`http://127.0.0.1:${sink.port}/`, triggers, { broker: name }, `${name}-`),
+  ])
+  const load = await loader(`${gateway.listen}/default/${name}`, 0, count)
+  const [flow] = await Promise.all([measureFlow(sink, gateway.pid, count), load.ask('go')])
+  const rss = rssMb(gateway.pid)
+  await load.stop()
+  await gateway.stop()
+  await sink.stop()
+  return { ...flow, rssMb: rss }
+}
+
+async function triggersOnKafka(count: number): Promise<Figure[]> {
+  const started = await onKafka.start()
+  const one = await withTriggers(started, 1, count)
+  const hundred = await withTriggers(started, 100, count)
+  return [
+    { name: 'Kafka, 1 trigger: rate', value: one.eventsPerS, unit: 'events/s' },
+    { name: 'Kafka, 100 triggers of which one matches: rate', value: hundred.eventsPerS, unit: 'events/s' },
+    { name: 'Kafka, 100 triggers of which one matches: CPU an event', value: hundred.cpuUs, unit: 'µs' },
+    { name: 'Kafka, 100 triggers of which one matches: RSS', value: hundred.rssMb, unit: 'MB' },
+    {
+      name: 'Kafka, 100 triggers ÷ 1',
+      value: hundred.eventsPerS / one.eventsPerS,
+      unit: '×',
+      target: { is: '>=', bound: 0.9 },
+    },
+  ]
+}
+
+export const streams: Scenario = {
+  name: 'streams',
+  about: `Brokers on each message system: HTTP → stream, stream → HTTP, ${FLIGHT} in flight, 300 bytes; beside the bare clients`,
+  async run(count) {
+    const events = count || EVENTS
+    const figures: Figure[] = []
+    for (const system of STREAM_SYSTEMS) {
+      const found = await figuresOf(system, events).catch((e: unknown) => {
+        console.log(`${system.name}: skipped: ${e instanceof Error ? (e.message.split('\n')[0] ?? '') : String(e)}`)
+        return []
+      })
+      figures.push(...found)
+    }
+    if (figures.some((f) => f.name.startsWith(onKafka.name))) figures.push(...(await triggersOnKafka(events)))
+    return figures
+  },
+}
