@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import { type Cluster, REASONS } from '../../sources/kafka/cluster.ts'
 import { Backoff, type Health } from '../../sources/kafka/health.ts'
-import { CODE, codeName, isStaleLeader } from '../../vendor/kafka/codes.ts'
+import { CODE, codeName, isPassing, isStaleLeader } from '../../vendor/kafka/codes.ts'
 import { type BrokerAddress, type KafkaLink, troubleOf } from '../../vendor/kafka/link.ts'
 import { encodeBatch, type OutRecord, partitionOfKey, produceBatches, recordSize } from '../../vendor/kafka/produce.ts'
 import { MOST_WAITING_BYTES, tooLarge } from '../parts.ts'
@@ -329,17 +329,6 @@ export class Producer {
     else a.done(a.failed)
     if (this.#waiting === 0) this.#drained?.()
   }
-}
-
-/** It may work in a moment, without anything being asked anew. */
-function isPassing(code: number): boolean {
-  return (
-    code === CODE.requestTimedOut ||
-    code === CODE.notEnoughReplicas ||
-    code === CODE.notEnoughReplicasAfterAppend ||
-    code === CODE.storage ||
-    code === CODE.corrupt
-  )
 }
 
 function unavailable(why: string): Appended {

@@ -18,8 +18,11 @@ export function recordOf(event: CloudEvent, structured: boolean): OutRecord {
   return { ...record, headers: [...record.headers, [ENVELOPE_BYTES, Buffer.from(text)]] }
 }
 
+/** What is looked at of a record that was read. */
+export type RecordRead = Pick<RecordCursor, 'offset' | 'timestampMs' | 'key' | 'value' | 'headers'>
+
 /** The event a record is; what is no valid one is wrapped as a KafkaSource wraps it, so that nothing is dropped. */
-export function eventOf(c: RecordCursor, topic: string, partition: number, wrap: WrapOptions, nowMs: number): CloudEvent {
+export function eventOf(c: RecordRead, topic: string, partition: number, wrap: WrapOptions, nowMs: number): CloudEvent {
   const raw: RawRecord = {
     topic,
     partition,

@@ -11,6 +11,8 @@ export interface PartitionView {
   /** Node id, -1 = nobody at the moment. */
   readonly leader: number
   readonly code: number
+  /** Copies it is to have; absent = not told. */
+  readonly replicas?: number
 }
 
 export interface TopicView {
@@ -31,7 +33,8 @@ export interface TopicPartitions {
   readonly partitions: readonly number[]
 }
 
-async function answer<T>(link: KafkaLink, broker: BrokerAddress, call: (c: Connection) => Promise<T>): Promise<T> {
+/** One call; an answer that holds errors is an answer. */
+export async function answer<T>(link: KafkaLink, broker: BrokerAddress, call: (c: Connection) => Promise<T>): Promise<T> {
   try {
     return await call(await link.connection(broker))
   } catch (e) {
@@ -48,7 +51,8 @@ export async function readMetadata(link: KafkaLink, broker: BrokerAddress, topic
   const views = new Map<string, TopicView>()
   for (const t of r.topics) {
     const partitions: PartitionView[] = []
-    for (const p of t.partitions) partitions[p.partitionIndex] = { leader: p.leaderId, code: p.errorCode }
+    for (const p of t.partitions)
+      partitions[p.partitionIndex] = { leader: p.leaderId, code: p.errorCode, replicas: p.replicaNodes.length }
     if (t.name) views.set(t.name, { name: t.name, id: t.topicId, code: t.errorCode, partitions })
   }
   return { brokers, topics: views }

@@ -25,6 +25,7 @@ export const CODE = {
   clusterAuthorizationFailed: 31,
   topicAlreadyExists: 36,
   invalidReplicationFactor: 38,
+  policyViolation: 44,
   storage: 56,
   fetchSessionIdNotFound: 70,
   invalidFetchSessionEpoch: 71,
@@ -58,6 +59,28 @@ export function isStaleLeader(code: number): boolean {
     code === CODE.unknownTopicId ||
     code === CODE.inconsistentTopicId ||
     code === CODE.offsetNotAvailable
+  )
+}
+
+/** It may work in a moment, without anything being asked anew. */
+export function isPassing(code: number): boolean {
+  return (
+    code === CODE.requestTimedOut ||
+    code === CODE.notEnoughReplicas ||
+    code === CODE.notEnoughReplicasAfterAppend ||
+    code === CODE.storage ||
+    code === CODE.corrupt
+  )
+}
+
+/** These credentials may not do it, or whoever runs the cluster does not want it. */
+export function isForbidden(code: number): boolean {
+  return (
+    code === CODE.topicAuthorizationFailed ||
+    code === CODE.groupAuthorizationFailed ||
+    code === CODE.clusterAuthorizationFailed ||
+    code === CODE.policyViolation ||
+    code === CODE.invalidReplicationFactor
   )
 }
 
