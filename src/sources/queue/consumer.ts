@@ -19,6 +19,9 @@ export interface QueueMessage {
   readonly leaseUntilMs: number
 }
 
+/** An acknowledgement or a renewal came too late: the system gives the message to somebody else, or has done so. */
+export class Lapsed extends Error {}
+
 /** Implemented once, by the consumption: what a consumer hands its messages to. */
 export interface QueueSink<M extends QueueMessage> {
   /** Messages that may still come, those that were asked for and have not come included. Asked again whenever it matters. */
@@ -36,13 +39,19 @@ export interface QueueConsumer<M extends QueueMessage> {
   start(sink: QueueSink<M>): void
   /** There is room again: ask for more. Cheap. */
   pump(): void
-  /** `done` once, with an answer a message in their order: null = the system knows. null for all = every one is known. */
+  /**
+   * `done` once, with an answer a message in their order: null = the system knows. null for all = every one is known.
+   * `Lapsed`: it comes again. Any other error: tried again while the lease lasts.
+   */
   acknowledge(messages: readonly M[], done: (answers: readonly (Error | null)[] | null) => void): void
   /** Given back: it comes again after about so long, to anybody; also where nothing can be said any more. */
   release(message: M, delayMs: number): void
-  /** Keeps it ours for another lease; resolves with its end (monotonic ms), 0 = it has none. Rejects where it lapsed. */
+  /**
+   * Keeps it ours for another lease; resolves with its end (monotonic ms), 0 = it has none. Rejects with `Lapsed` where it is
+   * not ours any more; anything else is tried again while the lease lasts.
+   */
   extend(message: M): Promise<number>
-  /** Waits until what was acknowledged has arrived, says good-bye, within the signal. */
+  /** Waits until what was acknowledged and given back has arrived, says good-bye, within the signal. */
   close(signal: AbortSignal): Promise<void>
 }
 
@@ -52,14 +61,19 @@ export interface QueueSubscription<M extends QueueMessage> {
   readonly consumers: readonly QueueConsumer<M>[]
   /** Resolves when everything published from now on will come to it. Never rejects; it tries until the signal. */
   ready(signal: AbortSignal): Promise<void>
-  /** Cached figure, asked for every few seconds off the event path. */
+  /** Without what consumers have handed over. Cached figure, asked for every few seconds off the event path. */
   backlog(): Backlog
   /**
    * Deliveries at the system's own limit (a delivery that would be the last before the system drops or moves the message):
    * the machine ends them here instead. 0 = there is none.
    */
   readonly maxDeliveries: number
-  /** Reads from there on; absent where the system cannot. What was unsettled comes again or is passed over, as said. */
+  /** For the story of a delivery that ends at that limit: whose limit it is, and where the system would put it next. */
+  readonly limit?: { readonly to: string; why(deliveries: number): string }
+  /**
+   * Reads from there on; absent where the system cannot. What was unsettled comes again or is passed over, as said: the core
+   * has dropped it and answers for nothing of it any more. From the call on consumers hand over only what lies behind the seek.
+   */
   seek?(to: Start): Promise<void>
   /**
    * Stores a delivery that waits long in the system itself; it comes back through one of `consumers` when it is due, with its
