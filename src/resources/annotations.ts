@@ -15,7 +15,8 @@ interface Reader<T> {
   readonly kinds: readonly string[]
 }
 
-const STREAMS = ['Broker', 'Channel', 'InMemoryChannel', 'KafkaChannel', 'KafkaSink', 'Sequence', 'Parallel']
+const CHANNELS = ['Channel', 'InMemoryChannel', 'KafkaChannel', 'NatsJetStreamChannel', 'RabbitmqChannel', 'RocketMQChannel']
+const STREAMS = ['Broker', ...CHANNELS, 'KafkaSink', 'Sequence', 'Parallel']
 const SUBSCRIPTIONS = ['Trigger', 'Subscription', 'KafkaSource', 'RocketMQSource']
 const FLOWS = [...SUBSCRIPTIONS, 'Sequence', 'Parallel']
 

@@ -1,28 +1,32 @@
 import { z } from 'zod'
-import type { StreamPlan } from '../contract/plan.ts'
+import type { ChannelTemplate, ChannelWanted } from './channel-template.ts'
+import type { BrokerDefault } from './config.ts'
 import type { Draft } from './draft.ts'
-import { anything, CHANNEL_TEMPLATE, DELIVERY, type DeliverySpec, OLD_DELIVERY, REF } from './fields.ts'
+import { anything, CHANNEL_TEMPLATE, DELIVERY, type DeliverySpec, OLD_DELIVERY, REF, type RefSpec } from './fields.ts'
 import { BROKER_DELIVERY } from './delivery.ts'
-import { clusterOf, kafkaStreamPlan, topicNumber } from './kafka-stream.ts'
+import type { Path } from './faults.ts'
 import { defineKind, version } from './kind.ts'
-import type { Resource } from './resource.ts'
-import { addPaths, shortestAddress, streamPlan } from './streams.ts'
+import type { Complain, Resource } from './resource.ts'
+import type { StreamClass, StreamWish } from './stream-class.ts'
+import { classOfBroker, STREAM_CLASSES, standingOf } from './stream-classes.ts'
+import { addPaths, addStream, shortestAddress, streamPlan } from './streams.ts'
+import { brokerChannelWanted, channelStream } from './templates.ts'
 
 export interface BrokerSpec {
   readonly delivery?: DeliverySpec | undefined
-  readonly config?: unknown
+  readonly config?: RefSpec | undefined
+  /** The first spelling named its channel itself. */
+  readonly channelTemplate?: ChannelTemplate | undefined
 }
 
 const INGRESS_HOSTS = [
   'broker-ingress.knative-eventing.svc.cluster.local',
   'kafka-broker-ingress.knative-eventing.svc.cluster.local',
 ]
-const OWN_CLASSES = new Set(['', 'none', 'MTChannelBasedBroker', 'ChannelBasedBroker'])
+/** Knative's way to name a message system: the Broker stands on a channel, and its config says of which kind. */
+const ON_CHANNELS = new Set(['', 'MTChannelBasedBroker', 'ChannelBasedBroker'])
 const CLASS = 'eventing.knative.dev/broker.class'
-const KAFKA = 'Kafka'
-/** Where Knative's Kafka broker looks when nobody says where. */
-const DEFAULT_CONFIG = { namespace: 'knative-eventing', name: 'kafka-broker-config' }
-const EXTERNAL_TOPIC = 'kafka.eventing.knative.dev/external.topic'
+const OF_CLASSES = STREAM_CLASSES.flatMap((c) => c.brokerAnnotations ?? [])
 
 const old = version(
   {
@@ -34,7 +38,7 @@ const old = version(
       })
       .nullish(),
   },
-  ({ spec }): BrokerSpec => ({ config: spec?.config, delivery: spec?.delivery }),
+  ({ spec }): BrokerSpec => ({ config: spec?.config, delivery: spec?.delivery, channelTemplate: spec?.channelTemplateSpec }),
 )
 
 /** Broker: a durable stream that Triggers read from. */
@@ -48,22 +52,20 @@ export const broker = defineKind<BrokerSpec>({
           .strictObject({ config: REF.extend({ address: anything.optional() }).optional(), delivery: DELIVERY.optional() })
           .nullish(),
       },
-      ({ spec }): BrokerSpec => spec ?? {},
+      ({ spec }): BrokerSpec => (spec ?? {}) as BrokerSpec,
     ),
     'eventing.knative.dev/v1beta1': old,
     'eventing.knative.dev/v1alpha1': old,
   },
   address(r, draft) {
-    const plan = streamOf(r, draft)
-    if (plan === null || !draft.stream(r, plan)) return
+    if (!standsOn(r, draft)) return
     addPaths(draft, r, r.key)
     const path = `/${r.namespace}/${r.name}`
     for (const host of INGRESS_HOSTS) draft.route({ host, path, to: { kind: 'stream', stream: r.key, owner: r.key } })
     draft.addressable(r.key, shortestAddress(draft, r), `http://${INGRESS_HOSTS[0] as string}${path}`)
   },
   immutable: (r) => [
-    [['metadata', 'annotations', CLASS], r.annotations[CLASS]],
-    [['metadata', 'annotations', EXTERNAL_TOPIC], r.annotations[EXTERNAL_TOPIC]],
+    ...[CLASS, ...OF_CLASSES].map((name): [Path, unknown] => [['metadata', 'annotations', name], r.annotations[name]]),
     [['spec', 'config'], r.spec.config],
   ],
 })
@@ -80,42 +82,65 @@ function classOf(r: Resource<BrokerSpec>, draft: Draft): string {
   return r.annotations[CLASS] ?? namespaces.get(r.namespace)?.brokerClass ?? cluster.brokerClass
 }
 
-/** null = something about its Kafka is missing, and the resource's status says what. */
-function streamOf(r: Resource<BrokerSpec>, draft: Draft): StreamPlan | null {
+/** false = something is missing or wrong, and the resource's status or faults say what. */
+function standsOn(r: Resource<BrokerSpec>, draft: Draft): boolean {
   const brokerClass = classOf(r, draft)
-  if (brokerClass === KAFKA || brokerClass === 'KafkaNamespaced') return kafkaStream(r, draft)
-  if (r.annotations[EXTERNAL_TOPIC] !== undefined) {
-    const message = `stands on a Broker whose class is not ${KAFKA}; write ${CLASS}: ${KAFKA} beside it, or take it away`
-    r.complain(['metadata', 'annotations', EXTERNAL_TOPIC], message)
-  } else if (!OWN_CLASSES.has(brokerClass)) {
-    draft.notice(
-      `${r.place}: Broker ${r.namespace}/${r.name}: the class ${brokerClass} is not served, its events stand in the embedded stream`,
-    )
+  const found = classOfBroker(brokerClass)
+  refuseOthers(r, found)
+  if (found !== undefined) {
+    const plan = found.plan(r, draft, wishOf(r, draft, found))
+    return plan !== null && addStream(draft, r, plan, standingOf(found))
   }
-  return streamPlan(r.key, r.annotations, draft)
+  if (ON_CHANNELS.has(brokerClass)) {
+    const wanted = templateOf(r, draft)
+    // Knative's name for the channel, so that what stands on it in a cluster is found again.
+    const channel = { key: r.key, name: `${r.name}-kne-trigger` }
+    const stream = wanted === null ? null : channelStream(draft, r, wanted, channel)
+    return stream !== null && addStream(draft, r, stream.plan, stream.on)
+  }
+  if (brokerClass !== 'none') {
+    const what = `the class ${brokerClass} is not served, its events stand in the embedded stream`
+    draft.notice(`${r.place}: Broker ${r.namespace}/${r.name}: ${what}`)
+  }
+  return addStream(draft, r, streamPlan(r.key, r.annotations, draft))
 }
 
-/** Names, partitions and replication as Knative's Kafka broker has them; the ConfigMap is that of `spec.config`. */
-function kafkaStream(r: Resource<BrokerSpec>, draft: Draft): StreamPlan | null {
-  const { cluster: all, namespaces } = draft.config.brokers
-  const given = (r.spec.config ?? namespaces.get(r.namespace)?.config ?? all.config ?? DEFAULT_CONFIG) as {
-    readonly namespace?: string
-    readonly name: string
+function templateOf(r: Resource<BrokerSpec>, draft: Draft): ChannelWanted | null {
+  const { channelTemplate } = r.spec
+  if (channelTemplate === undefined) return brokerChannelWanted(draft, r, configOf(r, draft, undefined))
+  const complain: Complain = (path, message) => r.complain(['spec', 'channelTemplateSpec', ...path], message)
+  return { kind: channelTemplate.kind, spec: channelTemplate.spec, complain }
+}
+
+/** Annotations of a class other than that of the Broker. */
+function refuseOthers(r: Resource<BrokerSpec>, own: StreamClass | undefined): void {
+  for (const other of STREAM_CLASSES) {
+    const [name = ''] = other.brokerClasses
+    for (const annotation of other === own ? [] : (other.brokerAnnotations ?? [])) {
+      if (r.annotations[annotation] === undefined) continue
+      const message = `stands on a Broker whose class is not ${name}; write ${CLASS}: ${name} beside it, or take it away`
+      r.complain(['metadata', 'annotations', annotation], message)
+    }
   }
-  const namespace = given.namespace ?? r.namespace
-  const cluster = clusterOf(r, draft, 'ConfigParsed', namespace, given.name)
-  if (cluster === null) return null
-  const data = draft.configMap(namespace, given.name)
-  const external = r.annotations[EXTERNAL_TOPIC]
-  const create = {
-    partitions: topicNumber(r, draft, data, 'default.topic.partitions', 10),
-    replication: topicNumber(r, draft, data, 'default.topic.replication.factor', 3),
-    retentionMs: 0,
+}
+
+function wishOf(r: Resource<BrokerSpec>, draft: Draft, found: StreamClass): StreamWish {
+  const given = configOf(r, draft, found)
+  const { apiVersion = 'v1', kind = '', namespace = r.namespace, name = '' } = given ?? {}
+  return {
+    key: r.key,
+    role: 'broker',
+    name: r.name,
+    spec: undefined,
+    complain: (path, message) => r.complain(['spec', ...path], message),
+    config: given === undefined ? null : { apiVersion, kind, namespace, name },
   }
-  return kafkaStreamPlan(r, draft, cluster, {
-    topic: external ?? `knative-broker-${r.namespace}-${r.name}`,
-    create: external === undefined ? create : null,
-    channel: '',
-    structured: false,
-  })
+}
+
+/** What the Broker names itself, else what config-br-defaults has for Brokers of its class. */
+function configOf(r: Resource<BrokerSpec>, draft: Draft, of: StreamClass | undefined): RefSpec | undefined {
+  const { cluster, namespaces } = draft.config.brokers
+  const fits = (d: BrokerDefault | undefined): RefSpec | undefined =>
+    d?.brokerClass === '' || classOfBroker(d?.brokerClass ?? '') === of ? d?.config : undefined
+  return r.spec.config ?? fits(namespaces.get(r.namespace)) ?? fits(cluster)
 }

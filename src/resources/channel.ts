@@ -1,13 +1,10 @@
 import { z } from 'zod'
-import { anything, CHANNEL_TEMPLATE, DELIVERY, type DeliverySpec, OLD_DELIVERY } from './fields.ts'
+import { anything, CHANNEL_TEMPLATE, DELIVERY, OLD_DELIVERY } from './fields.ts'
+import { isBacking } from './channel-kind.ts'
+import type { ChannelSpec } from './channel-template.ts'
 import { defineKind, version } from './kind.ts'
-import { keyOf } from './resource.ts'
-import { addChannel, addPaths, noteTemplate, shortestAddress } from './streams.ts'
-
-export interface ChannelSpec {
-  readonly delivery: DeliverySpec | undefined
-  readonly channelTemplate?: z.infer<typeof CHANNEL_TEMPLATE> | undefined
-}
+import { addChannel, addPaths, shortestAddress, streamPlan } from './streams.ts'
+import { channelStream, channelWanted } from './templates.ts'
 
 const current = version(
   {
@@ -49,8 +46,8 @@ export const channel = defineKind<ChannelSpec>({
     'eventing.knative.dev/v1alpha1': old,
   },
   address(r, draft) {
-    noteTemplate(r, r.spec.channelTemplate, draft)
-    const clusterUrl = addChannel(draft, r, r.key, r.name)
+    const stream = channelStream(draft, r, channelWanted(draft, r, r.spec.channelTemplate), r)
+    const clusterUrl = stream === null ? '' : addChannel(draft, r, stream.plan, r.name, stream.on)
     if (clusterUrl === '') return
     addPaths(draft, r, r.key)
     draft.addressable(r.key, shortestAddress(draft, r), clusterUrl)
@@ -58,10 +55,7 @@ export const channel = defineKind<ChannelSpec>({
   immutable: ({ spec }) => [[['spec', 'channelTemplate'], spec.channelTemplate]],
 })
 
-/**
- * InMemoryChannel: the same. Here it is durable as well, unless `sluice.dev/stream: memory` says otherwise.
- * Where a Channel of its name stands beside it, as in every dump of a cluster, it is that Channel's backing and no stream of its own.
- */
+/** InMemoryChannel: the same. Here it is durable as well, unless `sluice.dev/stream: memory` says otherwise. */
 export const inMemoryChannel = defineKind<ChannelSpec>({
   kind: 'InMemoryChannel',
   plural: 'inmemorychannels',
@@ -71,15 +65,8 @@ export const inMemoryChannel = defineKind<ChannelSpec>({
     'messaging.knative.dev/v1alpha1': old,
   },
   address(r, draft) {
-    const front = draft.resource(keyOf('Channel', r.namespace, r.name))
-    if (front !== undefined) {
-      draft.addressable(r.key, '', draft.clusterUrl(front.key))
-      draft.notice(
-        `${r.place}: InMemoryChannel ${r.namespace}/${r.name} is the Channel of that name and has no stream of its own`,
-      )
-      return
-    }
-    const clusterUrl = addChannel(draft, r, r.key, r.name)
+    if (isBacking(r, draft)) return
+    const clusterUrl = addChannel(draft, r, streamPlan(r.key, r.annotations, draft), r.name)
     if (clusterUrl === '') return
     addPaths(draft, r, r.key)
     draft.addressable(r.key, shortestAddress(draft, r), clusterUrl)

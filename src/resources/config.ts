@@ -2,6 +2,8 @@ import { parse } from 'yaml'
 import { messageOf } from '../runtime/errors.ts'
 import { type AutoscalerConfig, AUTOSCALER_DEFAULTS, readAutoscalerConfig } from './autoscaler-config.ts'
 import { type DeliverySpec, DELIVERY } from './fields.ts'
+import { type ChannelWanted, complainIn, readTemplate } from './channel-template.ts'
+import type { Path } from './faults.ts'
 import { faultsOf, mustBe, sentence } from './issues.ts'
 import { isObject } from './load.ts'
 import type { Complain } from './resource.ts'
@@ -12,6 +14,7 @@ export interface KnativeConfig {
   readonly autoscaler: AutoscalerConfig
   readonly service: ServiceDefaults
   readonly brokers: BrokerDefaults
+  readonly channels: ChannelDefaults
   /** Flags of config-features as they are written. */
   readonly features: Readonly<Record<string, string>>
   /** config-domain, most demanding selector first. */
@@ -26,6 +29,12 @@ export interface ServiceDefaults {
   readonly mostContainerConcurrency: number
 }
 
+/** `default-ch-webhook` of eventing: the kind of channels that name none. */
+export interface ChannelDefaults {
+  readonly cluster: ChannelWanted | undefined
+  readonly namespaces: ReadonlyMap<string, ChannelWanted>
+}
+
 /** `config-br-defaults` of eventing. */
 export interface BrokerDefaults {
   readonly cluster: BrokerDefault
@@ -37,7 +46,9 @@ export interface BrokerDefault {
   /** undefined = 10 × exponential PT0.2S. */
   readonly delivery: DeliverySpec | undefined
   /** The ConfigMap of Brokers that name none, undefined = not said. */
-  readonly config?: { readonly namespace: string; readonly name: string } | undefined
+  readonly config?:
+    | { readonly apiVersion: string; readonly kind: string; readonly namespace: string; readonly name: string }
+    | undefined
 }
 
 export interface ConfigSource {
@@ -57,16 +68,19 @@ export function readConfig(find: (name: string) => ConfigSource | undefined): Kn
   const autoscaler = find('config-autoscaler')
   const service = find('config-defaults')
   const brokers = find('config-br-defaults')
+  const channels = find('default-ch-webhook')
   const domain = find('config-domain')
   return {
     autoscaler: autoscaler === undefined ? AUTOSCALER_DEFAULTS : readAutoscalerConfig(autoscaler.data, autoscaler.complain),
     service: service === undefined ? SERVICE_DEFAULTS : readServiceDefaults(service),
     brokers: brokers === undefined ? NO_BROKER_DEFAULTS : readBrokerDefaults(brokers),
+    channels: channels === undefined ? NO_CHANNEL_DEFAULTS : readChannelDefaults(channels),
     features: find('config-features')?.data ?? {},
     domains: domain === undefined ? [] : readDomains(domain),
   }
 }
 
+const NO_CHANNEL_DEFAULTS: ChannelDefaults = { cluster: undefined, namespaces: new Map() }
 const NO_BROKER_DEFAULTS: BrokerDefaults = { cluster: { brokerClass: '', delivery: undefined }, namespaces: new Map() }
 
 function readServiceDefaults({ data, complain }: ConfigSource): ServiceDefaults {
@@ -95,21 +109,40 @@ function readServiceDefaults({ data, complain }: ConfigSource): ServiceDefaults 
   return d
 }
 
-function readBrokerDefaults({ data, complain }: ConfigSource): BrokerDefaults {
-  const text = data['default-br-config']
-  if (text === undefined) return NO_BROKER_DEFAULTS
-  const at = ['data', 'default-br-config']
+function readChannelDefaults({ data, complain }: ConfigSource): ChannelDefaults {
+  const at = ['data', 'default-ch-config']
+  const value = readDefaults(data['default-ch-config'], at, complain)
+  if (value === undefined) return NO_CHANNEL_DEFAULTS
+  const inText = complainIn(complain, at)
+  const one = (template: unknown, where: Path): ChannelWanted | undefined =>
+    template === undefined ? undefined : (readTemplate(template, where, inText) ?? undefined)
+  const namespaces = isObject(value['namespaceDefaults']) ? value['namespaceDefaults'] : {}
+  const read = Object.entries(namespaces).map(([ns, template]) => [ns, one(template, ['namespaceDefaults', ns])] as const)
+  return {
+    cluster: one(value['clusterDefault'], ['clusterDefault']),
+    namespaces: new Map(read.filter((entry): entry is [string, ChannelWanted] => entry[1] !== undefined)),
+  }
+}
+
+/** `clusterDefault` and `namespaceDefaults` as a ConfigMap has them in a text. */
+function readDefaults(text: string | undefined, at: Path, complain: Complain): Readonly<Record<string, unknown>> | undefined {
+  if (text === undefined) return undefined
   let value: unknown
   try {
     value = parse(text) as unknown
   } catch (e) {
     complain(at, `is no YAML: ${messageOf(e)}`)
-    return NO_BROKER_DEFAULTS
+    return undefined
   }
-  if (!isObject(value)) {
-    complain(at, 'must be an object with clusterDefault and namespaceDefaults')
-    return NO_BROKER_DEFAULTS
-  }
+  if (isObject(value)) return value
+  complain(at, 'must be an object with clusterDefault and namespaceDefaults')
+  return undefined
+}
+
+function readBrokerDefaults({ data, complain }: ConfigSource): BrokerDefaults {
+  const at = ['data', 'default-br-config']
+  const value = readDefaults(data['default-br-config'], at, complain)
+  if (value === undefined) return NO_BROKER_DEFAULTS
   const one = (d: unknown, where: string): BrokerDefault => {
     if (!isObject(d)) {
       if (d !== undefined) complain(at, `${where} must be an object`)
@@ -117,7 +150,9 @@ function readBrokerDefaults({ data, complain }: ConfigSource): BrokerDefaults {
     }
     const brokerClass = typeof d['brokerClass'] === 'string' ? d['brokerClass'] : ''
     const { name, namespace } = d
-    const config = typeof name === 'string' && typeof namespace === 'string' ? { namespace, name } : undefined
+    const text = (field: string, otherwise: string): string => (typeof d[field] === 'string' ? d[field] : otherwise)
+    const from = { apiVersion: text('apiVersion', 'v1'), kind: text('kind', 'ConfigMap') }
+    const config = typeof name === 'string' && typeof namespace === 'string' ? { ...from, namespace, name } : undefined
     if (d['delivery'] === undefined) return { brokerClass, delivery: undefined, config }
     const parsed = DELIVERY.safeParse(d['delivery'], { error: mustBe })
     if (parsed.success) return { brokerClass, delivery: parsed.data, config }

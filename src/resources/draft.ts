@@ -32,6 +32,28 @@ export interface PlanSettings {
   readonly running?: Immutables
 }
 
+/** What subscriptions of a stream can have; `validate` refuses the rest by name. */
+export interface Abilities {
+  readonly order: readonly SubscriptionPlan['order'][]
+  /** `sluice.dev/start`: from the first event that is left; from a moment. */
+  readonly startEarliest: boolean
+  readonly startTime: boolean
+  /** `sluice.dev/stream`, `/retention`, `/max-bytes`, `/max-unsettled`: the gateway says where and how much is kept. */
+  readonly keeps: boolean
+}
+
+/** What carries a stream, by the name people know it by, and what it can. */
+export interface Standing {
+  readonly name: string
+  readonly can: Abilities
+}
+
+/** The gateway's own streams, embedded or in memory. */
+export const OWN: Standing = {
+  name: 'embedded',
+  can: { order: ['unordered', 'ordered', 'key'], startEarliest: true, startTime: true, keeps: true },
+}
+
 type Unresolved = ResourceView['unresolved'][number]
 
 /** What a resource was lowered to, while it is being written. */
@@ -51,6 +73,7 @@ export class Draft {
   readonly routes = new RouteTable()
   readonly #streams = new Map<Key, StreamPlan>()
   readonly #streamOwners = new Map<Key, Resource>()
+  readonly #standings = new Map<Key, Standing>()
   readonly #subscriptions = new Map<Key, SubscriptionPlan>()
   readonly #sources = new Map<Key, SourcePlan>()
   readonly #targets = new Map<Key, TargetPlan>()
@@ -90,7 +113,7 @@ export class Draft {
   }
 
   /** false and a fault where another resource has lowered to an item of this key already. */
-  stream(owner: Resource, plan: StreamPlan): boolean {
+  stream(owner: Resource, plan: StreamPlan, on: Standing = OWN): boolean {
     if (this.#streams.has(plan.key)) {
       owner.complain(
         ['metadata', 'name'],
@@ -100,12 +123,18 @@ export class Draft {
     }
     this.#streams.set(plan.key, plan)
     this.#streamOwners.set(plan.key, owner)
+    this.#standings.set(plan.key, on)
     this.#item(owner.key, plan.key)
     return true
   }
 
   streamOwner(key: Key): Resource | undefined {
     return this.#streamOwners.get(key)
+  }
+
+  /** What a stream of the plan stands on. */
+  standing(key: Key): Standing | undefined {
+    return this.#standings.get(key)
   }
 
   subscription(owner: Resource, plan: SubscriptionPlan): void {

@@ -13,20 +13,27 @@ import {
   SINK_SHAPE,
 } from './fields.ts'
 import { keyOf, type Resource } from './resource.ts'
+import type { ChannelTemplate } from './channel-template.ts'
 import type { Role, Sink } from './sinks.ts'
 import { addChannel } from './streams.ts'
+import { channelStream, channelWanted } from './templates.ts'
 
 /** A step: a sink with a delivery of its own. */
 export const STEP = z.strictObject({ ...SINK_SHAPE, delivery: DELIVERY.optional() }).superRefine(checkSink, ALWAYS)
 export const OLD_STEP = z.strictObject({ ...OLD_SINK_SHAPE, delivery: OLD_DELIVERY.optional() }).superRefine(checkOldSink, ALWAYS)
 
-/** A channel that a flow makes for itself, under Knative's name for it. '' = another resource has the name. */
-export function flowChannel(draft: Draft, owner: Resource, name: string): string {
-  return addChannel(draft, owner, channelKey(owner, name), name)
+/** What makes channels for itself. */
+export type Flow = Resource<{ readonly channelTemplate: ChannelTemplate | undefined }>
+
+/** A channel that a flow makes for itself, under Knative's name for it. '' = it cannot be made, and the faults or the status say why. */
+export function flowChannel(draft: Draft, owner: Flow, name: string): string {
+  const wanted = channelWanted(draft, owner, owner.spec.channelTemplate)
+  const stream = channelStream(draft, owner, wanted, { key: channelKey(draft, owner, name), name })
+  return stream === null ? '' : addChannel(draft, owner, stream.plan, name, stream.on)
 }
 
-export function channelKey(owner: Resource, name: string): Key {
-  return keyOf('InMemoryChannel', owner.namespace, name)
+export function channelKey(draft: Draft, owner: Flow, name: string): Key {
+  return keyOf(channelWanted(draft, owner, owner.spec.channelTemplate).kind, owner.namespace, name)
 }
 
 export interface Hop {

@@ -2,9 +2,11 @@ import { z } from 'zod'
 import type { Draft } from './draft.ts'
 import { whole } from './fields.ts'
 import { kafkaStreamPlan, secretCredentials, serversOf } from './kafka-stream.ts'
+import { KAFKA } from './kafka-class.ts'
+import { standingOf } from './stream-classes.ts'
 import { defineKind, version } from './kind.ts'
 import type { Resource } from './resource.ts'
-import { addPaths, shortestAddress } from './streams.ts'
+import { addPaths, addStream, shortestAddress } from './streams.ts'
 
 export interface KafkaSinkSpec {
   readonly topic: string
@@ -48,12 +50,12 @@ export const kafkaSink = defineKind<KafkaSinkSpec>({
     ),
   },
   address(r, draft) {
-    addStream(r, draft)
+    lower(r, draft)
   },
   immutable: ({ spec }) => [[['spec', 'topic'], spec.topic]],
 })
 
-function addStream(r: Resource<KafkaSinkSpec>, draft: Draft): void {
+function lower(r: Resource<KafkaSinkSpec>, draft: Draft): void {
   const s = r.spec
   const none = { sasl: null, tls: null }
   const credentials = s.secret === '' ? none : secretCredentials(r, draft, 'TopicReady', r.namespace, s.secret)
@@ -65,7 +67,7 @@ function addStream(r: Resource<KafkaSinkSpec>, draft: Draft): void {
     channel: '',
     structured: s.contentMode === 'structured',
   })
-  if (!draft.stream(r, plan)) return
+  if (!addStream(draft, r, plan, standingOf(KAFKA))) return
   addPaths(draft, r, r.key)
   const path = `/${r.namespace}/${r.name}`
   draft.route({ host: HOST, path, to: { kind: 'stream', stream: r.key, owner: r.key } })

@@ -1,3 +1,4 @@
+import type { Key } from '../contract/ids.ts'
 import type { StreamPlan } from '../contract/plan.ts'
 import type { Secret } from '../runtime/secret.ts'
 import type { Draft } from './draft.ts'
@@ -24,9 +25,15 @@ const PROTOCOLS = ['PLAINTEXT', 'SASL_PLAINTEXT', 'SSL', 'SASL_SSL']
 const MECHANISMS = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']
 
 /** The stream of a resource on Kafka: `KafkaStreamSettings` of streams/kafka. */
-export function kafkaStreamPlan(r: Resource, draft: Draft, cluster: KafkaCluster, topic: KafkaTopic): StreamPlan {
-  const plan = streamPlan(r.key, r.annotations, draft)
-  const settings = { ...plan.settings, ...cluster, ...topic, namespace: r.namespace, name: r.name }
+export function kafkaStreamPlan(
+  r: Resource,
+  draft: Draft,
+  cluster: KafkaCluster,
+  topic: KafkaTopic,
+  stream: { readonly key: Key; readonly name: string } = r,
+): StreamPlan {
+  const plan = streamPlan(stream.key, r.annotations, draft)
+  const settings = { ...plan.settings, ...cluster, ...topic, namespace: r.namespace, name: stream.name }
   return { ...plan, system: 'kafka', settings }
 }
 

@@ -1,16 +1,17 @@
 import { z } from 'zod'
+import type { ChannelTemplate } from './channel-template.ts'
 import { lowerReply, NO_REPLY } from './delivery.ts'
 import { CHANNEL_TEMPLATE, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, SINK } from './fields.ts'
 import { addHop, channelKey, flowChannel, hopKey, replyInto } from './flow.ts'
 import { defineKind, version } from './kind.ts'
 import { type Sink, sinkOf } from './sinks.ts'
-import { addPaths, noteTemplate, shortestAddress } from './streams.ts'
+import { addPaths, shortestAddress } from './streams.ts'
 
 export interface ParallelSpec {
   readonly branches: readonly Branch[]
   /** For branches without one of their own. */
   readonly reply: Sink | null
-  readonly channelTemplate: z.infer<typeof CHANNEL_TEMPLATE> | undefined
+  readonly channelTemplate: ChannelTemplate | undefined
 }
 interface Branch {
   /** null = every event. */
@@ -77,21 +78,20 @@ export const parallel = defineKind<ParallelSpec>({
   },
   immutable: ({ spec }) => [[['spec', 'channelTemplate'], spec.channelTemplate]],
   address(r, draft) {
-    noteTemplate(r, r.spec.channelTemplate, draft)
     const ingress = flowChannel(draft, r, ingressName(r.name))
     for (const i of r.spec.branches.keys()) flowChannel(draft, r, branchName(r.name, i))
     if (ingress === '') return
-    addPaths(draft, r, channelKey(r, ingressName(r.name)))
+    addPaths(draft, r, channelKey(draft, r, ingressName(r.name)))
     draft.addressable(r.key, shortestAddress(draft, r), ingress)
   },
   connect(r, draft) {
     for (const [i, branch] of r.spec.branches.entries()) {
       const name = branchName(r.name, i)
-      const stream = channelKey(r, name)
+      const stream = channelKey(draft, r, name)
       const filterName = `${r.name}-kn-parallel-filter-${i}`
       addHop(draft, r, {
         name: filterName,
-        from: channelKey(r, ingressName(r.name)),
+        from: channelKey(draft, r, ingressName(r.name)),
         to: branch.filter ?? { stream },
         role: branch.filter === null ? 'subscriber' : 'filter',
         at: `spec.branches[${i}].filter`,

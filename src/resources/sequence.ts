@@ -1,15 +1,16 @@
 import { z } from 'zod'
+import type { ChannelTemplate } from './channel-template.ts'
 import { lowerReply } from './delivery.ts'
 import { CHANNEL_TEMPLATE, type DeliverySpec, OLD_SINK, SINK } from './fields.ts'
 import { addHop, channelKey, flowChannel, hopKey, OLD_STEP, replyInto, STEP } from './flow.ts'
 import { defineKind, version } from './kind.ts'
 import { type Sink, sinkOf } from './sinks.ts'
-import { addPaths, noteTemplate, shortestAddress } from './streams.ts'
+import { addPaths, shortestAddress } from './streams.ts'
 
 export interface SequenceSpec {
   readonly steps: readonly { readonly sink: Sink; readonly delivery: DeliverySpec | undefined }[]
   readonly reply: Sink | null
-  readonly channelTemplate: z.infer<typeof CHANNEL_TEMPLATE> | undefined
+  readonly channelTemplate: ChannelTemplate | undefined
 }
 
 const MUST_HAVE_STEPS = 'must have at least one step'
@@ -55,11 +56,10 @@ export const sequence = defineKind<SequenceSpec>({
   },
   immutable: ({ spec }) => [[['spec', 'channelTemplate'], spec.channelTemplate]],
   address(r, draft) {
-    noteTemplate(r, r.spec.channelTemplate, draft)
     const urls = r.spec.steps.map((_step, i) => flowChannel(draft, r, stepName(r.name, i)))
     const first = urls[0] ?? ''
     if (first === '') return
-    addPaths(draft, r, channelKey(r, stepName(r.name, 0)))
+    addPaths(draft, r, channelKey(draft, r, stepName(r.name, 0)))
     draft.addressable(r.key, shortestAddress(draft, r), first)
   },
   connect(r, draft) {
@@ -68,7 +68,7 @@ export const sequence = defineKind<SequenceSpec>({
       const last = i === r.spec.steps.length - 1
       addHop(draft, r, {
         name,
-        from: channelKey(r, name),
+        from: channelKey(draft, r, name),
         to: step.sink,
         role: 'subscriber',
         at: `spec.steps[${i}]`,
@@ -76,7 +76,7 @@ export const sequence = defineKind<SequenceSpec>({
         start: 'earliest',
         reply: last
           ? lowerReply(draft, r, hopKey(r, name), r.spec.reply, 'spec.reply')
-          : replyInto(draft, r, name, channelKey(r, stepName(r.name, i + 1))),
+          : replyInto(draft, r, name, channelKey(draft, r, stepName(r.name, i + 1))),
       })
     }
   },

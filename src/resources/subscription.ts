@@ -1,11 +1,12 @@
 import { z } from 'zod'
 import type { Key } from '../contract/ids.ts'
-import type { ChannelSpec } from './channel.ts'
+import type { ChannelSpec } from './channel-template.ts'
 import { lowerReply, lowerSubscription, NO_DELIVERY, NO_REPLY } from './delivery.ts'
 import type { Draft } from './draft.ts'
 import { DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_REF, OLD_SINK, OLD_SINK_SHAPE, REF, SINK } from './fields.ts'
 import { defineKind, version } from './kind.ts'
 import { keyOf, type Resource } from './resource.ts'
+import { STREAM_CLASSES } from './stream-classes.ts'
 import { findReferred, type Ref, refOf, type Sink, sinkOf } from './sinks.ts'
 
 export interface SubscriptionSpec {
@@ -88,7 +89,7 @@ export const subscription = defineKind<SubscriptionSpec>({
   immutable: ({ spec }) => [[['spec', 'channel'], spec.channel]],
 })
 
-const CHANNELS = new Set(['Channel', 'InMemoryChannel', 'KafkaChannel'])
+const CHANNELS = new Set(['Channel', 'InMemoryChannel', ...STREAM_CLASSES.map((c) => c.channelKind)])
 
 function channelOf(
   r: Resource<SubscriptionSpec>,
@@ -101,7 +102,7 @@ function channelOf(
     draft.unresolved(r.key, 'ReferencesResolved', 'ChannelNotFound', `spec.channel: ${what}`)
     return undefined
   }
-  // The Channel of the same name carries the stream of its backing InMemoryChannel.
+  // The Channel of the same name carries the stream of its backing.
   const front = draft.resource(keyOf('Channel', r.namespace, name)) ?? found
   return { stream: front.key, delivery: (front.spec as ChannelSpec).delivery ?? NO_DELIVERY }
 }
