@@ -15,6 +15,7 @@ export type RocketMqReason =
   | 'FilterInvalid'
   | 'HandleInvalid'
   | 'Throttled'
+  | 'TooLarge'
   | 'RocketMQUnreachable'
   | 'RocketMQFailed'
 
@@ -28,7 +29,10 @@ const REASONS: Readonly<Record<number, RocketMqReason>> = {
   40300: 'Unauthorized',
   40402: 'TopicMissing',
   40403: 'GroupMissing',
+  41300: 'TooLarge',
+  41301: 'TooLarge',
   42900: 'Throttled',
+  43101: 'TooLarge',
 }
 const OK = 20_000
 const MULTIPLE_RESULTS = 30_000
@@ -44,6 +48,12 @@ export function errorOfStatus(status: StatusLike | undefined): RocketMqError | n
   if (status === undefined || status.code === OK || status.code === MULTIPLE_RESULTS || status.code === MESSAGE_NOT_FOUND)
     return null
   return new RocketMqError(reasonOf(status), `${status.message} (code ${status.code})`)
+}
+
+/** Throws what the status says; nothing where it says that all is well. */
+export function check(status: StatusLike | undefined): void {
+  const error = errorOfStatus(status)
+  if (error !== null) throw error
 }
 
 function reasonOf({ code, message }: StatusLike): RocketMqReason {

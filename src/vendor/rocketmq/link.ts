@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { isIPv4 } from 'node:net'
 import { hostname } from 'node:os'
 import { credentials, Metadata, type CallOptions, type ChannelCredentials, type ServiceError } from '@grpc/grpc-js'
 import type { Secret } from '../../runtime/secret.ts'
@@ -17,11 +16,6 @@ export interface RocketMqTls {
   readonly ca: string
   readonly cert: string
   readonly key: Secret | null
-}
-
-export interface Address {
-  readonly host: string
-  readonly port: number
 }
 
 /** Version the client gives itself; the proxy wants one and has no language for Node. */
@@ -101,13 +95,6 @@ export class RocketMqLink {
     for (const channel of this.#channels.values()) channel.close()
     this.#channels.clear()
   }
-}
-
-/** A gRPC target. Several addresses can be one only where they are all IPv4. */
-export function targetOf(addresses: readonly Address[]): string {
-  const list = addresses.map((a) => (a.host.includes(':') ? `[${a.host}]:${a.port}` : `${a.host}:${a.port}`))
-  if (addresses.length > 1 && addresses.every((a) => isIPv4(a.host))) return `ipv4:${list.join(',')}`
-  return list[0] ?? ''
 }
 
 function secured(tls: RocketMqTls): ChannelCredentials {

@@ -1,8 +1,8 @@
-import { isIP } from 'node:net'
 import type { ClientDuplexStream } from '@grpc/grpc-js'
 import type { Broker, ConsumerSettings, Handle, Joined, RocketMqConsumer } from './consumer.ts'
-import { errorOfCall, errorOfStatus, RocketMqError, type StatusLike } from './errors.ts'
-import { RocketMqLink, targetOf, type Address } from './link.ts'
+import { addressOf, endpointsOf, targetOf, type Address } from './addresses.ts'
+import { check, errorOfCall, errorOfStatus, RocketMqError, type StatusLike } from './errors.ts'
+import { RocketMqLink } from './link.ts'
 import { receivedMessage, type ReceivedMessage } from './messages.ts'
 import {
   createDuration,
@@ -25,7 +25,6 @@ const CALL_MS = 5_000
 const RECEIVE_GRACE_MS = 5_000
 /** Older proxies do not answer the settings of a group they do not know. */
 const SETTINGS_MS = 8_000
-const DEFAULT_PORT = 8081
 
 type Telemetry = ClientDuplexStream<TelemetryCommand, TelemetryCommand>
 
@@ -261,27 +260,8 @@ class GrpcConsumer implements RocketMqConsumer {
   }
 }
 
-function check(status: StatusLike | undefined): void {
-  const error = errorOfStatus(status)
-  if (error !== null) throw error
-}
-
 const keyOf = (b: Broker): string => `${b.name} ${b.target}`
 const targetOfKey = (key: string): string => key.slice(key.indexOf(' ') + 1)
-
-function addressOf(endpoint: string): Address {
-  const [, host = '', port = ''] = /^(.*?)(?::(\d+))?$/.exec(endpoint) ?? []
-  return { host: host.replace(/^\[|\]$/g, ''), port: port === '' ? DEFAULT_PORT : Number(port) }
-}
-
-function endpointsOf(addresses: readonly Address[]): InstanceType<typeof definition.Endpoints> {
-  const { IPV4, IPV6, DOMAIN_NAME } = definition.AddressScheme
-  const ip = addresses.map((a) => isIP(a.host))
-  const scheme = ip.every((v) => v === 4) ? IPV4 : ip.every((v) => v === 6) ? IPV6 : DOMAIN_NAME
-  const endpoints = new definition.Endpoints().setScheme(scheme)
-  for (const a of addresses) endpoints.addAddresses().setHost(a.host).setPort(a.port)
-  return endpoints
-}
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

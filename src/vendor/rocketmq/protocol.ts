@@ -12,6 +12,7 @@ export type {
   NotifyClientTerminationResponse,
   QueryRouteResponse,
   ReceiveMessageResponse,
+  SendMessageResponse,
   TelemetryCommand,
 } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_pb.js'
 export { createDuration, createResource, getRequestDateTime, sign } from 'rocketmq-client-nodejs/dist/util/index.js'

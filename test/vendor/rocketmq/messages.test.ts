@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { errorOfCall, errorOfStatus, RocketMqError } from '../../../src/vendor/rocketmq/errors.ts'
-import { targetOf } from '../../../src/vendor/rocketmq/link.ts'
+import { targetOf } from '../../../src/vendor/rocketmq/addresses.ts'
 import { receivedMessage } from '../../../src/vendor/rocketmq/messages.ts'
 import { createResource, definition } from '../../../src/vendor/rocketmq/protocol.ts'
 
