@@ -10,6 +10,9 @@ export type Start =
   | { readonly at: 'position'; readonly position: Position }
   | { readonly at: 'committed'; readonly otherwise: Start }
 
+/** How a subscription wants its events: `ordered` = one unsettled at a time, in order; `key` = in order of each key. */
+export type Order = 'unordered' | 'ordered' | 'key'
+
 /** Unread events of one subscription. `exact` false = an estimate; `oldestMs` wall clock of the oldest unsettled, 0 = none. */
 export interface Backlog {
   readonly events: number
@@ -36,7 +39,8 @@ export interface Intake {
 
 /** Owns contiguity, commits and everything durable about deliveries; the delivery machine does not. */
 export interface Feed {
-  attach(sub: SubId, key: string, from: Start): void
+  /** `order`: 'unordered' unless said. The machine keeps it; a feed only needs it where its system hands out single messages. */
+  attach(sub: SubId, key: string, from: Start, order?: Order): void
   /** Stops offering. `forget` also deletes position, delayed and parked events. */
   detach(sub: SubId, forget: boolean): void
   /** Deletes what a detached subscription left behind; false = nothing of that name was here. */

@@ -157,7 +157,7 @@ export function createEngine(parts: EngineParts): Engine {
     const id = ids.subs.of(plan.key)
     machine.add(id, from.seat, specOf(plan))
     subscriptions.set(plan.key, { id, plan, seat: from.seat, feed: from.feed })
-    from.feed.attach(id, plan.key, plan.start)
+    from.feed.attach(id, plan.key, plan.start, plan.order)
   }
 
   const endReplay = async (key: Key, forget: boolean): Promise<void> => {

@@ -7,7 +7,7 @@ import {
   type Settlement,
   type Undecodable,
 } from '../contract/delivery.ts'
-import type { Backlog, Feed, Intake, ParkedStore, Start } from '../contract/feed.ts'
+import type { Backlog, Feed, Intake, Order, ParkedStore, Start } from '../contract/feed.ts'
 import type { Key, LaneId, SubId } from '../contract/ids.ts'
 import type { AttemptStory } from '../contract/outcome.ts'
 import type { CloudEvent } from '../event/event.ts'
@@ -46,8 +46,8 @@ export interface CustodyParts {
 /** Local, durable custody of delayed and parked deliveries for sources whose own system cannot keep them. */
 export interface Custody {
   /**
-   * A feed as `inner`, except that what is detached or parked is stored here, settled in `inner` once it is durable, and
-   * offered through `intake` again when it is due, also after a restart.
+   * A feed as `inner`, except that what is parked, and what is detached and `inner` itself cannot store, is stored here,
+   * settled in `inner` once it is durable, and offered through `intake` again when it is due, also after a restart.
    */
   wrap(inner: Feed, intake: Intake, keyOf: (sub: SubId) => Key): Feed
   /** Of all wrapped feeds together. */
@@ -165,8 +165,8 @@ class CustodyFeed implements Feed {
     this.can = parts.inner.can
   }
 
-  attach(sub: SubId, key: string, from: Start): void {
-    this.#inner.attach(sub, key, from)
+  attach(sub: SubId, key: string, from: Start, order?: Order): void {
+    this.#inner.attach(sub, key, from, order)
     this.#p.due.watch(this.#p.kept.line(key), (back) => this.#offer(sub, back))
   }
 
@@ -194,8 +194,9 @@ class CustodyFeed implements Feed {
   }
 
   detachDelivery(d: Delivery, state: DetachedState, done: (ok: boolean) => void): void {
-    const { kept } = this.#p
-    this.#keep(d, state, 'detached', done, (item, was, hooks) => kept.delay(kept.line(this.#p.keyOf(d.sub)), item, was, hooks))
+    if (d instanceof KeptDelivery) return this.#delay(d, state, done)
+    // Custody never moves to a less durable place: what its own system can keep stays there.
+    this.#inner.detachDelivery(d, state, (ok) => (ok ? done(true) : this.#delay(d, state, done)))
   }
 
   park(d: Delivery, state: DetachedState, done: (ok: boolean) => void): void {
@@ -239,6 +240,11 @@ class CustodyFeed implements Feed {
   #offer(sub: SubId, back: Delayed): boolean {
     const { event } = back.item
     return event === null || this.#p.intake.offer(new KeptDelivery(sub, event, back))
+  }
+
+  #delay(d: Delivery, state: DetachedState, done: (ok: boolean) => void): void {
+    const { kept } = this.#p
+    this.#keep(d, state, 'detached', done, (item, was, hooks) => kept.delay(kept.line(this.#p.keyOf(d.sub)), item, was, hooks))
   }
 
   #keep(

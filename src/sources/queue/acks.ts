@@ -32,7 +32,7 @@ export class Acks<M extends QueueMessage> {
   }
 
   add(hold: Hold<M>): void {
-    this.#waiting.push(hold)
+    this.#queue(hold)
     // A timer that is armed for longer means that the last call failed.
     if (this.#resting) return
     if (this.#waiting.length >= this.#p.batch) this.pump()
@@ -52,11 +52,18 @@ export class Acks<M extends QueueMessage> {
     while (this.#waiting.length > 0 && this.#calls < AT_ONCE) {
       const holds = this.#waiting.length <= batch ? this.#waiting.splice(0) : this.#waiting.splice(0, batch)
       const live = holds.filter((hold) => hold.state === 'settled')
+      for (const hold of live) hold.queued = false
       if (live.length === 0) continue
       const messages = live.map((hold) => hold.message)
       this.#calls++
       line.consumer.acknowledge(messages, (answers) => this.#answered(live, messages, answers))
     }
+  }
+
+  #queue(hold: Hold<M>): void {
+    if (hold.queued) return
+    hold.queued = true
+    this.#waiting.push(hold)
   }
 
   #arm(ms: number): void {
@@ -99,7 +106,7 @@ export class Acks<M extends QueueMessage> {
       line.remember(hold.message.id, false)
     } else if (cameAgain || (!(error instanceof Lapsed) && !hold.lapsed && held)) {
       // A renewal that is under way brings it here again when it ends.
-      if (!hold.renewing) this.#waiting.push(hold)
+      if (!hold.renewing) this.#queue(hold)
     } else {
       // It comes again, and is acknowledged then.
       holds.drop(hold)

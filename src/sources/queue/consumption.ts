@@ -88,6 +88,10 @@ export class Consumption<M extends QueueMessage> {
     return this.#holds.size
   }
 
+  get canSeek(): boolean {
+    return this.#p.subscription.seek !== undefined
+  }
+
   start(): void {
     for (const line of this.#lines) line.consumer.start(this.#sinkOf(line))
   }

@@ -69,6 +69,8 @@ export class Hold<M extends QueueMessage> {
   state: 'unread' | 'offered' | 'settled' | 'gone' = 'unread'
   /** A renewal is under way: what can be acknowledged may change. */
   renewing = false
+  /** It waits to be acknowledged. */
+  queued = false
   /** The system has taken it back: nothing can be said of it before it comes again. */
   lapsed = false
 

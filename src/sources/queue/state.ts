@@ -2,7 +2,7 @@ import type { DetachedState } from '../../contract/delivery.ts'
 import type { AttemptStory } from '../../contract/outcome.ts'
 
 /** Header or property of an event that waits in its own system: what is known of its delivery, as `encodeState` writes it. */
-export const STATE_HEADER = 'sluice-state'
+export const STATE_NAME = 'sluice-state'
 
 /** Every system takes a header of so many bytes; RocketMQ's properties end at 32 KiB together. */
 const MOST_CHARACTERS = 16 * 1024

@@ -122,9 +122,9 @@ class KafkaStream implements Stream {
     signal.addEventListener('abort', () => reading.stop(), { once: true })
     const keys: Key[] = []
     const inner = topicFeed(reading)
-    const attach: Feed['attach'] = (sub, key, from) => {
+    const attach: Feed['attach'] = (sub, key, from, order) => {
       keys[sub] = key
-      inner.attach(sub, key, from)
+      inner.attach(sub, key, from, order)
     }
     this.#feed = custody.wrap({ ...inner, attach }, into, (sub) => keys[sub] ?? '')
     return this.#feed
