@@ -73,14 +73,30 @@ export interface Feed {
   readonly can: Readonly<{ seek: boolean; release: boolean; lease: boolean; ordered: boolean; exactBacklog: boolean }>
 }
 
+/** How far a replay reads, in words of its system; kept as it stands and given back after a restart. */
+export type ReplayEnd = string
+
 /** The part of a feed that reads history once more: in its own seat, with its own durable position. */
 export interface ReplayFeed {
-  /** The newest position there is; 0 = none. */
-  head(): Position
-  /** As `Feed.attach`, for what lies up to and with `until`. What is given up is parked as an event of `of`. */
-  attach(sub: SubId, key: string, from: Start, until: Position, of: string): void
-  /** Everything up to its end is read and settled, also what was detached. */
+  /**
+   * Settles, durably where others have to know it, that `key` reads for the subscription `of`: from there up to the newest
+   * event of now. null = a replay of that name runs already, at another gateway. Rejects with a Fault where it cannot be.
+   */
+  begin(key: string, of: string, from: Start): Promise<{ readonly end: ReplayEnd; readonly events: number } | null>
+  /** false = that end means nothing any more: a stream in memory forgot its history with its process. */
+  holds(end: ReplayEnd): boolean
+  /** As `Feed.attach`, for what lies up to `end`. What is given up is parked as an event of `of`. */
+  attach(sub: SubId, key: string, from: Start, end: ReplayEnd, of: string): void
+  /** Everything up to its end is read and settled, also what was detached; at every gateway. */
   through(sub: SubId): boolean
+  /** What was begun at other gateways and has parts here; looked for every few seconds. Absent where there are no others. */
+  found?(): readonly FoundReplay[]
+}
+
+export interface FoundReplay {
+  readonly key: string
+  readonly of: string
+  readonly end: ReplayEnd
 }
 
 export interface ParkedEntry {

@@ -1,5 +1,4 @@
-import type { Position } from '../contract/delivery.ts'
-import type { Feed, Source, SourceStatus, Start } from '../contract/feed.ts'
+import type { Feed, ReplayEnd, Source, SourceStatus, Start } from '../contract/feed.ts'
 import type { Key, SubId } from '../contract/ids.ts'
 import type { Observer } from '../contract/observer.ts'
 import type { Plan, SourcePlan, StreamPlan, SubscriptionPlan, TargetPlan } from '../contract/plan.ts'
@@ -76,8 +75,8 @@ export interface Engine {
   targetFor(uri: string): RunningTarget
   /** Forgets a removed subscription's position and what it held; false = nothing was left of it. */
   forget(key: Key): boolean
-  /** A second, temporary reader for a subscription that runs, up to and with position `until`. */
-  addReplay(id: SubId, key: Key, plan: SubscriptionPlan, from: Start, until: Position): void
+  /** A second, temporary reader for a subscription that runs. */
+  addReplay(id: SubId, key: Key, plan: SubscriptionPlan, from: Start, end: ReplayEnd): void
   /** `forget` deletes its position. */
   endReplay(key: Key, forget: boolean): Promise<void>
   /** Feeds stop; attempts end or are handed back; streams are flushed and closed. */
@@ -299,12 +298,12 @@ export function createEngine(parts: EngineParts): Engine {
       // Every feed is asked: a subscription may have moved from one broker to another in its life.
       return [...streams.values(), ...sources.values()].map((s) => s.feed.forget(key)).some((known) => known)
     },
-    addReplay(id, key, plan, from, until) {
+    addReplay(id, key, plan, from, end) {
       const live = subscriptions.get(plan.key)
       if (live?.feed.replays === undefined) return
       machine.add(id, live.seat, specOf({ ...plan, key }))
       replays.set(key, { id, plan, seat: live.seat, feed: live.feed })
-      live.feed.replays.attach(id, key, from, until, plan.key)
+      live.feed.replays.attach(id, key, from, end, plan.key)
     },
     endReplay,
     async close(signal) {

@@ -99,7 +99,7 @@ export function createOperations(parts: OperationsParts): Operations {
     },
     pause: (key) => machine.pause(running(key).id),
     resume: (key) => machine.resume(running(key).id),
-    replay: (key, from) => Promise.resolve(parts.replays.start(running(key).plan.key, from)),
+    replay: async (key, from) => parts.replays.start(running(key).plan.key, from),
     purge(key) {
       if (engine.subscriptions.has(key))
         throw new Fault('admin.refused', `${key} is in the manifests; remove it there first, then purge what it left`)

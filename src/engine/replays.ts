@@ -1,6 +1,5 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import type { Position } from '../contract/delivery.ts'
-import type { Start } from '../contract/feed.ts'
+import type { FoundReplay, ReplayEnd, ReplayFeed, Start } from '../contract/feed.ts'
 import type { Key } from '../contract/ids.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Fault, messageOf } from '../runtime/errors.ts'
@@ -22,7 +21,7 @@ export interface ReplaysParts {
 /** One replay as `get` shows it. */
 export interface ReplayState {
   readonly replay: Key
-  readonly until: Position
+  readonly until: ReplayEnd
   readonly unread: number
   readonly delivered: number
   readonly waiting: number
@@ -30,7 +29,7 @@ export interface ReplayState {
 
 /** Second, temporary readers: from a point to the head of now, with a position and counters of their own. */
 export interface Replays {
-  start(key: Key, from: Start): { readonly events: number }
+  start(key: Key, from: Start): Promise<{ readonly events: number }>
   /** Goes on with what an earlier process, or a plan before this one, left unfinished. After every plan that was applied. */
   pickUp(): void
   of(key: Key): readonly ReplayState[]
@@ -43,12 +42,14 @@ interface Remembered {
   readonly replay: Key
   readonly subscription: Key
   readonly from: Start
-  readonly until: Position
+  readonly until: ReplayEnd
   readonly through: boolean
 }
 
 /** How often a replay is asked whether it is through. */
 const LOOK_MS = 200
+/** How often streams are asked what other gateways began. */
+const FIND_MS = 1_000
 
 export function createReplays(parts: ReplaysParts): Replays {
   const { engine, machine, ids, clock, log } = parts
@@ -56,12 +57,15 @@ export function createReplays(parts: ReplaysParts): Replays {
   /** Live ordered subscriptions that wait until their replay is through. */
   const waiting = new Set<Key>()
 
+  /** Names that are being settled. */
+  const naming = new Set<Key>()
+
   const remember = (): void => writeRemembered(parts.file, [...known.values()])
   const running = (r: Remembered): RunningSubscription | undefined => engine.replays.get(r.replay)
 
-  const begin = (r: Remembered, start: Start): number => {
+  const begin = (r: Remembered, start: Start): void => {
     const live = engine.subscriptions.get(r.subscription)
-    if (live?.feed.replays === undefined) return 0
+    if (live?.feed.replays === undefined) return
     const id = ids.subs.of(r.replay)
     // Two readers of an ordered one would mix old and new: the live one waits.
     if (live.plan.order === 'ordered' && !machine.state(live.id).paused) {
@@ -76,8 +80,22 @@ export function createReplays(parts: ReplaysParts): Replays {
       look.cancel()
       end(r, id)
     })
-    return live.feed.backlog(id).events
   }
+
+  /** Another gateway began it, and has told whoever reads parts of the same stream. */
+  const join = ({ key, of, end }: FoundReplay): void => {
+    if (known.has(key) || !engine.subscriptions.has(of)) return
+    const r: Remembered = { replay: key, subscription: of, from: { at: 'latest' }, until: end, through: false }
+    known.set(key, r)
+    remember()
+    begin(r, { at: 'committed', otherwise: r.from })
+    log.info('a replay was begun at another gateway; its part here is read', { subscription: of })
+  }
+
+  const find = (): void => {
+    for (const { feed } of engine.streams.values()) for (const found of feed.replays?.found?.() ?? []) join(found)
+  }
+  clock.every(FIND_MS, find)
 
   const end = (r: Remembered, id: number): void => {
     const { delivered, parked } = machine.state(id)
@@ -89,6 +107,17 @@ export function createReplays(parts: ReplaysParts): Replays {
       letGo(r.subscription)
       log.info('a replay has ended', { subscription: r.subscription, delivered, parked })
     })
+  }
+
+  /** The first free name, with beginning and end settled under it. */
+  const name = async (replays: ReplayFeed, key: Key, from: Start): Promise<{ replay: Key; until: ReplayEnd; events: number }> => {
+    for (let serial = 1; ; serial++) {
+      const replay = `${key}~replay-${serial}`
+      if (known.has(replay) || naming.has(replay)) continue
+      naming.add(replay)
+      const begun = await replays.begin(replay, key, from).finally(() => naming.delete(replay))
+      if (begun !== null) return { replay, until: begun.end, events: begun.events }
+    }
   }
 
   const drop = (replay: Key): void => {
@@ -103,22 +132,21 @@ export function createReplays(parts: ReplaysParts): Replays {
   }
 
   return {
-    start(key, from) {
+    async start(key, from) {
       const live = engine.subscriptions.get(key)
       if (live === undefined) throw new Fault('admin.refused', `there is no subscription ${key}`)
-      if (live.feed.replays === undefined) {
+      const { replays } = live.feed
+      if (replays === undefined) {
         throw new Fault(
           'admin.refused',
           `${key} cannot be replayed: its system gives a subscription one position; set the offsets of its group back instead`,
         )
       }
-      let serial = 1
-      while (known.has(`${key}~replay-${serial}`)) serial++
-      const until = live.feed.replays.head()
-      const r: Remembered = { replay: `${key}~replay-${serial}`, subscription: key, from, until, through: false }
-      known.set(r.replay, r)
+      const { replay, until, events } = await name(replays, key, from)
+      const r: Remembered = { replay, subscription: key, from, until, through: false }
+      known.set(replay, r)
       remember()
-      const events = begin(r, from)
+      begin(r, from)
       log.info('a replay begins', { subscription: key, events })
       return { events }
     },
@@ -126,13 +154,12 @@ export function createReplays(parts: ReplaysParts): Replays {
       for (const r of known.values()) {
         const live = engine.subscriptions.get(r.subscription)
         if (live === undefined || running(r) !== undefined) continue
-        // A stream in memory forgot its history with its process.
-        if (r.through || live.feed.replays === undefined || live.feed.replays.head() < r.until) {
+        if (r.through || live.feed.replays?.holds(r.until) !== true) {
           engine.forget(r.replay)
           drop(r.replay)
         } else {
-          const events = begin(r, { at: 'committed', otherwise: r.from })
-          log.info('a replay goes on', { subscription: r.subscription, events })
+          begin(r, { at: 'committed', otherwise: r.from })
+          log.info('a replay goes on', { subscription: r.subscription })
         }
       }
     },
@@ -161,7 +188,11 @@ function readRemembered(file: string, log: Log): readonly Remembered[] {
     return []
   }
   try {
-    return JSON.parse(text) as Remembered[]
+    // Earlier versions kept the end as a number.
+    return (JSON.parse(text) as (Omit<Remembered, 'until'> & { until: ReplayEnd | number })[]).map((r) => ({
+      ...r,
+      until: String(r.until),
+    }))
   } catch (e) {
     log.warn('the list of running replays cannot be read; they do not go on', { file, error: messageOf(e) })
     return []

@@ -92,8 +92,10 @@ export class LogFeed implements Feed {
   }
 
   readonly replays: ReplayFeed = {
-    head: () => this.#log.head,
-    attach: (sub, key, from, until, of) => this.#attach(sub, key, from, until, this.#p.kept.line(of)),
+    begin: (_key, _of, from) =>
+      Promise.resolve({ end: String(this.#log.head), events: Math.max(0, this.#log.head + 1 - this.#resolve(from)) }),
+    holds: (end) => Number(end) <= this.#log.head,
+    attach: (sub, key, from, end, of) => this.#attach(sub, key, from, Number(end), this.#p.kept.line(of)),
     through: (sub) => {
       const seat = this.#bySub[sub]
       return seat === undefined || seat.unread(this.#log) + seat.window.count + seat.line.delayed.events === 0

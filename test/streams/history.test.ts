@@ -35,11 +35,14 @@ function folder(): string {
   folders.push(dir)
   return dir
 }
-/** A second reader up to the head of now. */
-function replay(r: Running, from: Start, until = r.feed.replays!.head()): Player {
+/** A second reader up to the head of now, or to an end of earlier. */
+async function replay(r: Running, from: Start, end?: string): Promise<Player> {
   const player = new Player(2, REPLAY, () => true)
   r.intake.players.set(2, player)
-  r.feed.replays!.attach(2, REPLAY, from, until, LIVE)
+  const begun = await r.feed.replays!.begin(REPLAY, LIVE, from)
+  if (begun === null) throw new Error('nobody else has begun it')
+  r.feed.replays!.attach(2, REPLAY, from, end ?? begun.end, LIVE)
+  if (end === undefined) expect(begun.events).toBe(r.feed.backlog(2).events)
   return player
 }
 async function withHistory(stream: Stream, n: number): Promise<{ r: Running; live: Player }> {
@@ -57,7 +60,7 @@ describe.each([
 ] as const)('%s: history read again', (_name, open) => {
   test('ends at the head of its beginning; the live reader goes on and sees new events once', async () => {
     const { r, live } = await withHistory(await open(), 10)
-    const again = replay(r, { at: 'earliest' })
+    const again = await replay(r, { at: 'earliest' })
     expect(r.feed.backlog(2).events).toBe(10)
     await append(r.stream, events(5, 10))
     await until('it has read all', () => again.offered.length === 10)
@@ -77,7 +80,7 @@ describe.each([
 
   test('from the end there is nothing to read: it is through at once', async () => {
     const { r } = await withHistory(await open(), 3)
-    const none = replay(r, { at: 'latest' })
+    const none = await replay(r, { at: 'latest' })
     expect(r.feed.replays!.through(2)).toBe(true)
     expect(r.feed.backlog(2).events).toBe(0)
     expect(none.offered).toEqual([])
@@ -85,7 +88,7 @@ describe.each([
 
   test('a full lane stops it, room lets it go on to its end', async () => {
     const { r } = await withHistory(await open(), 20)
-    const again = replay(r, { at: 'position', position: 5 })
+    const again = await replay(r, { at: 'position', position: 5 })
     again.lane = 4
     await until('its lane is full', () => again.offered.length === 4)
     again.settlesSoon = true
@@ -98,7 +101,7 @@ describe.each([
 
   test('what it gives up is parked for its subscription, what waits long keeps it from being through', async () => {
     const { r } = await withHistory(await open(), 2)
-    const again = replay(r, { at: 'earliest' })
+    const again = await replay(r, { at: 'earliest' })
     await until('it has read all', () => again.offered.length === 2)
     const state = { dueMs: 0, story: [], phase: 'subscriber', reason: 'rejected' } as const
     const stored = (f: (done: (ok: boolean) => void) => void): Promise<boolean> => new Promise(f)
@@ -118,7 +121,7 @@ describe.each([
 test('embedded: after a restart a replay reads on from its own position to its old end', async () => {
   const dir = folder()
   const first = await withHistory(await embedded(dir), 10)
-  const before = replay(first.r, { at: 'earliest' })
+  const before = await replay(first.r, { at: 'earliest' })
   before.lane = 4
   await until('it has begun', () => before.offered.length === 4)
   first.r.intake.settle(before, before.of('e0'))
@@ -130,7 +133,7 @@ test('embedded: after a restart a replay reads on from its own position to its o
   const r = run(await embedded(dir))
   const live = r.intake.attach(1, LIVE, EARLIEST)
   await append(r.stream, events(5, 10))
-  const after = replay(r, EARLIEST, 10)
+  const after = await replay(r, EARLIEST, '10')
   after.settlesAtOnce = true
   await until('it is through', () => r.feed.replays!.through(2))
   expect(after.ids).toEqual(
