@@ -18,6 +18,8 @@ export interface Plan {
   readonly routes: readonly RoutePlan[]
   /** What `sluice get` shows, one an accepted resource. */
   readonly resources: readonly ResourceView[]
+  /** By subscription: the uid of the Subscription that Knative's controllers made for a Trigger or a step, where it was given. */
+  readonly childUids?: Readonly<Record<Key, string>>
   /** One line each: foreign kinds that were skipped, classes that were replaced. */
   readonly notices: readonly string[]
 }

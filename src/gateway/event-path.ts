@@ -70,7 +70,10 @@ export async function openEventPath(
   const machine: DeliveryMachine = createDeliveryMachine({ clock, random, log, observer, budget, leases, newToken, callbackUrl })
 
   // The engine holds what runs and applies the difference of two plans.
-  const uidOf = (key: string): string => engine.plan()?.resources.find((r) => r.key === key)?.uid ?? ''
+  const uidOf = (key: string): string => {
+    const plan = engine.plan()
+    return plan?.childUids?.[key] ?? plan?.resources.find((r) => r.key === key)?.uid ?? ''
+  }
   const openers = openersFor(parts, { dataDir: settings.dataDir, observer, budget, custody, uidOf })
   const hostOf = (key: string, tag: string): string => serviceHost(engine.plan(), key, tag)
   const engine: Engine = createEngine({

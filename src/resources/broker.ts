@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ChannelTemplate, ChannelWanted } from './channel-template.ts'
 import type { BrokerDefault } from './config.ts'
-import type { Draft } from './draft.ts'
+import { type Draft, OWN } from './draft.ts'
 import { anything, CHANNEL_TEMPLATE, DELIVERY, type DeliverySpec, OLD_DELIVERY, REF, type RefSpec } from './fields.ts'
 import { BROKER_DELIVERY } from './delivery.ts'
 import type { Path } from './faults.ts'
@@ -9,7 +9,7 @@ import { defineKind, version } from './kind.ts'
 import type { Complain, Resource } from './resource.ts'
 import type { StreamClass, StreamWish } from './stream-class.ts'
 import { classOfBroker, STREAM_CLASSES, standingOf } from './stream-classes.ts'
-import { addPaths, addStream, shortestAddress, streamPlan } from './streams.ts'
+import { addPaths, shortestAddress, stand, streamPlan } from './streams.ts'
 import { brokerChannelWanted, channelStream } from './templates.ts'
 
 export interface BrokerSpec {
@@ -88,21 +88,23 @@ function standsOn(r: Resource<BrokerSpec>, draft: Draft): boolean {
   const found = classOfBroker(brokerClass)
   refuseOthers(r, found)
   if (found !== undefined) {
+    stand(draft, r, r.key, standingOf(found))
     const plan = found.plan(r, draft, wishOf(r, draft, found))
-    return plan !== null && addStream(draft, r, plan, standingOf(found))
+    return plan !== null && draft.stream(r, plan)
   }
   if (ON_CHANNELS.has(brokerClass)) {
     const wanted = templateOf(r, draft)
     // Knative's name for the channel, so that what stands on it in a cluster is found again.
     const channel = { key: r.key, name: `${r.name}-kne-trigger` }
     const stream = wanted === null ? null : channelStream(draft, r, wanted, channel)
-    return stream !== null && addStream(draft, r, stream.plan, stream.on)
+    return stream !== null && draft.stream(r, stream)
   }
   if (brokerClass !== 'none') {
     const what = `the class ${brokerClass} is not served, its events stand in the embedded stream`
     draft.notice(`${r.place}: Broker ${r.namespace}/${r.name}: ${what}`)
   }
-  return addStream(draft, r, streamPlan(r.key, r.annotations, draft))
+  stand(draft, r, r.key, OWN)
+  return draft.stream(r, streamPlan(r.key, r.annotations, draft))
 }
 
 function templateOf(r: Resource<BrokerSpec>, draft: Draft): ChannelWanted | null {

@@ -4,7 +4,7 @@ import { defineKind, type Kind, type KindSpec } from './kind.ts'
 import { keyOf, type Resource } from './resource.ts'
 import type { StreamClass } from './stream-class.ts'
 import { standingOf } from './stream-classes.ts'
-import { addChannel, addPaths, shortestAddress } from './streams.ts'
+import { addChannel, addPaths, shortestAddress, stand } from './streams.ts'
 import { channelWanted } from './templates.ts'
 
 /** The kind of a class's own channels: its spec is what the class's `plan` reads. */
@@ -17,9 +17,10 @@ export function defineChannelKind<Spec extends ChannelSpec>(
     ...k,
     address(r, draft) {
       if (isBacking(r, draft)) return
+      stand(draft, r, r.key, standingOf(of))
       const wish = { key: r.key, role: 'channel', name: r.name, spec: r.spec, config: null } as const
       const plan = of.plan(r, draft, { ...wish, complain: (path, message) => r.complain(['spec', ...path], message) })
-      const clusterUrl = plan === null ? '' : addChannel(draft, r, plan, r.name, standingOf(of))
+      const clusterUrl = plan === null ? '' : addChannel(draft, r, plan, r.name)
       if (clusterUrl === '') return
       addPaths(draft, r, r.key)
       draft.addressable(r.key, shortestAddress(draft, r), clusterUrl)

@@ -33,7 +33,7 @@ export function readTemplate(value: unknown, at: Path, complain: Complain): Chan
     try {
       read = parse(value) as unknown
     } catch (e) {
-      complain(at, `is no YAML: ${messageOf(e)}`)
+      complain(at, `is no YAML: ${messageOf(e).split('\n')[0]}`)
       return null
     }
   }

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { anything, CHANNEL_TEMPLATE, DELIVERY, OLD_DELIVERY } from './fields.ts'
+import { OWN } from './draft.ts'
 import { isBacking } from './channel-kind.ts'
 import type { ChannelSpec } from './channel-template.ts'
 import { defineKind, version } from './kind.ts'
-import { addChannel, addPaths, shortestAddress, streamPlan } from './streams.ts'
+import { addChannel, addPaths, shortestAddress, stand, streamPlan } from './streams.ts'
 import { channelStream, channelWanted } from './templates.ts'
 
 const current = version(
@@ -47,7 +48,7 @@ export const channel = defineKind<ChannelSpec>({
   },
   address(r, draft) {
     const stream = channelStream(draft, r, channelWanted(draft, r, r.spec.channelTemplate), r)
-    const clusterUrl = stream === null ? '' : addChannel(draft, r, stream.plan, r.name, stream.on)
+    const clusterUrl = stream === null ? '' : addChannel(draft, r, stream, r.name)
     if (clusterUrl === '') return
     addPaths(draft, r, r.key)
     draft.addressable(r.key, shortestAddress(draft, r), clusterUrl)
@@ -66,6 +67,7 @@ export const inMemoryChannel = defineKind<ChannelSpec>({
   },
   address(r, draft) {
     if (isBacking(r, draft)) return
+    stand(draft, r, r.key, OWN)
     const clusterUrl = addChannel(draft, r, streamPlan(r.key, r.annotations, draft), r.name)
     if (clusterUrl === '') return
     addPaths(draft, r, r.key)

@@ -131,7 +131,7 @@ function readDefaults(text: string | undefined, at: Path, complain: Complain): R
   try {
     value = parse(text) as unknown
   } catch (e) {
-    complain(at, `is no YAML: ${messageOf(e)}`)
+    complain(at, `is no YAML: ${messageOf(e).split('\n')[0]}`)
     return undefined
   }
   if (isObject(value)) return value
@@ -181,7 +181,7 @@ function readDomains({ data, complain }: ConfigSource): KnativeConfig['domains']
         selector: Object.fromEntries(Object.entries(selector).map(([k, v]) => [k, String(v)])),
       })
     } catch (e) {
-      complain(['data', domain], `is no YAML: ${messageOf(e)}`)
+      complain(['data', domain], `is no YAML: ${messageOf(e).split('\n')[0]}`)
     }
   }
   return out.sort((a, b) => Object.keys(b.selector).length - Object.keys(a.selector).length || (a.domain < b.domain ? -1 : 1))

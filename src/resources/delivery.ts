@@ -1,3 +1,4 @@
+import type { Start } from '../contract/feed.ts'
 import type { Key } from '../contract/ids.ts'
 import type { DeliveryPlan, LimitsPlan, SubscriptionPlan } from '../contract/plan.ts'
 import { Secret } from '../runtime/secret.ts'
@@ -79,9 +80,9 @@ export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
     key: p.key,
     namespace: p.owner.namespace,
     from: p.from,
-    start: { at: 'committed', otherwise: annotation(a, 'sluice.dev/start') ?? { at: p.start } },
+    start: { at: 'committed', otherwise: startOf(draft, p) },
     filter: p.filter,
-    order: annotation(a, 'sluice.dev/delivery-order') ?? p.order,
+    order: orderOf(draft, p),
     onPark: annotation(a, 'sluice.dev/on-park') ?? 'continue',
     delivery: { ...deliveryPlan(p.delivery, a, timeoutOf(draft, target)), ...p.override },
     target: headers === null || !p.reply.resolved ? null : target,
@@ -93,6 +94,35 @@ export function lowerSubscription(draft: Draft, p: SubscriptionParts): void {
     batchWaitMs: annotation(a, 'sluice.dev/batch-wait') ?? 0,
     ack: ackOf(draft, p, target),
   })
+}
+
+/** Where it begins, which not every system knows: one that keeps nothing for those who come later begins now. */
+function startOf(draft: Draft, p: SubscriptionParts): Start {
+  const name = 'sluice.dev/start'
+  const wanted = annotation(p.annotations, name)
+  if ('source' in p.from) return wanted ?? { at: p.start }
+  const on = draft.standing(p.from.stream)
+  const has = wanted?.at === 'earliest' ? on.can.startEarliest : wanted?.at !== 'time' || on.can.startTime
+  if (!has) {
+    const allowed = ['latest', ...(on.can.startEarliest ? ['earliest'] : []), ...(on.can.startTime ? ['a time'] : [])]
+    const why = `is "${p.annotations[name]}", which ${on.name} cannot do; allowed: ${allowed.join(', ')}`
+    p.owner.complain(['metadata', 'annotations', name], why)
+  }
+  return wanted ?? { at: on.can.startEarliest ? p.start : 'latest' }
+}
+
+const ORDERS = ['sluice.dev/delivery-order', 'kafka.eventing.knative.dev/delivery.order'] as const
+
+function orderOf(draft: Draft, p: SubscriptionParts): SubscriptionPlan['order'] {
+  const order = annotation(p.annotations, 'sluice.dev/delivery-order') ?? p.order
+  if ('source' in p.from) return order
+  const on = draft.standing(p.from.stream)
+  const name = ORDERS.find((n) => p.annotations[n] !== undefined)
+  if (name !== undefined && !on.can.order.includes(order)) {
+    const why = `is "${order}", which ${on.name} cannot do; allowed: ${on.can.order.join(', ')}`
+    p.owner.complain(['metadata', 'annotations', name], why)
+  }
+  return order
 }
 
 /** A callback takes a subscriber with a life of its own; what this gateway does itself is done when it answers. */

@@ -11,7 +11,7 @@ import type {
 } from '../contract/plan.ts'
 import type { Secret } from '../runtime/secret.ts'
 import type { KnativeConfig } from './config.ts'
-import { type ManifestFault, type Path, pathText } from './faults.ts'
+import { faultText, type ManifestFault, type Path, pathText } from './faults.ts'
 import type { ImageMapping } from './images.ts'
 import { type ConfigMapSpec, type Immutables, keyOf, type Resource, type SecretSpec } from './resource.ts'
 import type { Document } from './load.ts'
@@ -50,7 +50,7 @@ export interface Standing {
 
 /** The gateway's own streams, embedded or in memory. */
 export const OWN: Standing = {
-  name: 'embedded',
+  name: 'the embedded stream',
   can: { order: ['unordered', 'ordered', 'key'], startEarliest: true, startTime: true, keeps: true },
 }
 
@@ -71,9 +71,12 @@ export class Draft {
   readonly config: KnativeConfig
   readonly faults: ManifestFault[] = []
   readonly routes = new RouteTable()
+  readonly childUids: Record<Key, string> = {}
+  readonly #said = new Set<string>()
   readonly #streams = new Map<Key, StreamPlan>()
   readonly #streamOwners = new Map<Key, Resource>()
   readonly #standings = new Map<Key, Standing>()
+  readonly #fixed = new Map<Key, string>()
   readonly #subscriptions = new Map<Key, SubscriptionPlan>()
   readonly #sources = new Map<Key, SourcePlan>()
   readonly #targets = new Map<Key, TargetPlan>()
@@ -87,8 +90,13 @@ export class Draft {
     this.config = config
   }
 
+  /** One that is said already is not said again: two Brokers may read one ConfigMap. */
   fault(document: Document, resource: string, path: Path, message: string): void {
-    this.faults.push({ file: document.file, line: document.lineOf(path), resource, path: pathText(path), message })
+    const fault = { file: document.file, line: document.lineOf(path), resource, path: pathText(path), message }
+    const text = faultText(fault)
+    if (this.#said.has(text)) return
+    this.#said.add(text)
+    this.faults.push(fault)
   }
 
   notice(text: string): void {
@@ -113,7 +121,7 @@ export class Draft {
   }
 
   /** false and a fault where another resource has lowered to an item of this key already. */
-  stream(owner: Resource, plan: StreamPlan, on: Standing = OWN): boolean {
+  stream(owner: Resource, plan: StreamPlan): boolean {
     if (this.#streams.has(plan.key)) {
       owner.complain(
         ['metadata', 'name'],
@@ -123,7 +131,6 @@ export class Draft {
     }
     this.#streams.set(plan.key, plan)
     this.#streamOwners.set(plan.key, owner)
-    this.#standings.set(plan.key, on)
     this.#item(owner.key, plan.key)
     return true
   }
@@ -132,9 +139,19 @@ export class Draft {
     return this.#streamOwners.get(key)
   }
 
-  /** What a stream of the plan stands on. */
-  standing(key: Key): Standing | undefined {
-    return this.#standings.get(key)
+  /** What a stream stands on; known also where something is missing for the stream itself. */
+  stand(owner: Resource, stream: Key, on: Standing): void {
+    this.#standings.set(stream, on)
+    this.#fixed.set(owner.key, on.name)
+  }
+
+  standing(stream: Key): Standing {
+    return this.#standings.get(stream) ?? OWN
+  }
+
+  /** What the streams of a resource stand on, undefined = it has none. */
+  standsOn(owner: Key): string | undefined {
+    return this.#fixed.get(owner)
   }
 
   subscription(owner: Resource, plan: SubscriptionPlan): void {
@@ -160,6 +177,11 @@ export class Draft {
 
   targetPlan(key: Key): TargetPlan | undefined {
     return this.#targets.get(key)
+  }
+
+  /** The uid of what a controller made in the place of a subscription of the plan. */
+  childUid(subscription: Key, uid: string): void {
+    this.childUids[subscription] = uid
   }
 
   service(owner: Resource, plan: ServicePlan): void {

@@ -29,7 +29,7 @@ export type Flow = Resource<{ readonly channelTemplate: ChannelTemplate | undefi
 export function flowChannel(draft: Draft, owner: Flow, name: string): string {
   const wanted = channelWanted(draft, owner, owner.spec.channelTemplate)
   const stream = channelStream(draft, owner, wanted, { key: channelKey(draft, owner, name), name })
-  return stream === null ? '' : addChannel(draft, owner, stream.plan, name, stream.on)
+  return stream === null ? '' : addChannel(draft, owner, stream, name)
 }
 
 export function channelKey(draft: Draft, owner: Flow, name: string): Key {

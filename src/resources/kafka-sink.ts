@@ -6,7 +6,7 @@ import { KAFKA } from './kafka-class.ts'
 import { standingOf } from './stream-classes.ts'
 import { defineKind, version } from './kind.ts'
 import type { Resource } from './resource.ts'
-import { addPaths, addStream, shortestAddress } from './streams.ts'
+import { addPaths, shortestAddress, stand } from './streams.ts'
 
 export interface KafkaSinkSpec {
   readonly topic: string
@@ -56,6 +56,7 @@ export const kafkaSink = defineKind<KafkaSinkSpec>({
 })
 
 function lower(r: Resource<KafkaSinkSpec>, draft: Draft): void {
+  stand(draft, r, r.key, standingOf(KAFKA))
   const s = r.spec
   const none = { sasl: null, tls: null }
   const credentials = s.secret === '' ? none : secretCredentials(r, draft, 'TopicReady', r.namespace, s.secret)
@@ -67,7 +68,7 @@ function lower(r: Resource<KafkaSinkSpec>, draft: Draft): void {
     channel: '',
     structured: s.contentMode === 'structured',
   })
-  if (!addStream(draft, r, plan, standingOf(KAFKA))) return
+  if (!draft.stream(r, plan)) return
   addPaths(draft, r, r.key)
   const path = `/${r.namespace}/${r.name}`
   draft.route({ host: HOST, path, to: { kind: 'stream', stream: r.key, owner: r.key } })

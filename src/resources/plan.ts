@@ -6,7 +6,7 @@ import { flowCycles } from './cycles.ts'
 import { inOrder, type ManifestFault, shown } from './faults.ts'
 import { sentence, valueAt } from './issues.ts'
 import type { Admitted } from './kind.ts'
-import { type ConfigMapSpec, type Immutables, keyOf, type Resource } from './resource.ts'
+import { type ConfigMapSpec, type Immutable, type Immutables, keyOf, type Resource } from './resource.ts'
 import { kindOf, KINDS } from './kinds.ts'
 import { type Document, isObject } from './load.ts'
 
@@ -57,11 +57,12 @@ export function planFrom(documents: readonly Document[], settings: PlanSettings)
   const views = new Map<Key, unknown>(admitted.map((a) => [a.resource.key, a.view]))
   const plan = draft.finish(views)
   refuseCycles(plan, draft)
-  checkReload(settings.running, admitted)
+  const immutables = new Map(admitted.map((a) => [a.resource.key, immutableOf(a, draft)]))
+  checkReload(settings.running, admitted, immutables)
   return {
-    plan: { ...plan, notices: [...early.finish(views).notices, ...plan.notices] },
+    plan: { ...plan, childUids: early.childUids, notices: [...early.finish(views).notices, ...plan.notices] },
     faults: inOrder([...early.faults, ...draft.faults], [...new Set(documents.map((d) => d.file))]),
-    immutables: new Map(admitted.map((a) => [a.resource.key, a.immutable])),
+    immutables,
   }
 }
 
@@ -114,7 +115,10 @@ function withoutChildren(sorted: readonly Sorted[], draft: Draft): Sorted[] {
       owners.some(
         (o) => isObject(o) && o['controller'] === true && given.has(keyOf(String(o['kind']), namespace, String(o['name']))),
       )
-    if (owned) left++
+    if (owned) {
+      left++
+      keepUid(s, owners.filter(isObject), draft)
+    }
     return !owned
   })
   if (left > 0)
@@ -122,6 +126,21 @@ function withoutChildren(sorted: readonly Sorted[], draft: Draft): Sorted[] {
       `${left === 1 ? 'one resource belongs' : `${left} resources belong`} to others given here and ${left === 1 ? 'is' : 'are'} left out`,
     )
   return kept
+}
+
+/**
+ * The consumer groups of Knative's channels are named by the uids of Subscriptions, also of those that its controllers made
+ * for a Trigger or a step: kept, so that reading goes on where they stopped.
+ */
+function keepUid(s: Sorted, owners: readonly Readonly<Record<string, unknown>>[], draft: Draft): void {
+  const uid = valueAt(s.object, ['metadata', 'uid'])
+  if (s.kind !== 'Subscription' || typeof uid !== 'string') return
+  const [namespace, name] = nameOf(s.object)
+  const trigger = owners.find((o) => o['controller'] === true && o['kind'] === 'Trigger')
+  draft.childUid(
+    trigger === undefined ? keyOf(s.kind, namespace, name) : keyOf('Trigger', namespace, String(trigger['name'])),
+    uid,
+  )
 }
 
 function nameOf(object: Readonly<Record<string, unknown>>): [namespace: string, name: string] {
@@ -168,16 +187,27 @@ function refuseCycles(plan: Plan, draft: Draft): void {
   }
 }
 
+/** What its streams stand on comes last and under no path: a ConfigMap far away may have changed it. */
+function immutableOf({ resource, immutable }: Admitted, draft: Draft): Immutable {
+  const on = draft.standsOn(resource.key)
+  return on === undefined ? immutable : [...immutable, [[], on]]
+}
+
 /** Fields that stay as they are while a resource lives: changing them under a running one would split its history. */
-function checkReload(running: Immutables | undefined, admitted: readonly Admitted[]): void {
-  if (running === undefined) return
-  for (const { resource: r, immutable } of admitted) {
-    const before = running.get(r.key)
-    for (const [i, [path, value]] of immutable.entries()) {
+function checkReload(running: Immutables | undefined, admitted: readonly Admitted[], now: Immutables): void {
+  for (const { resource: r } of admitted) {
+    const before = running?.get(r.key)
+    let sound = true
+    for (const [i, [path, value]] of (now.get(r.key) ?? []).entries()) {
       const was = before?.[i]?.[1]
       if (before === undefined || JSON.stringify(was) === JSON.stringify(value)) continue
       const remedy = `take the ${r.kind} away and bring it back, or give the new one another name`
-      r.complain(path, `is ${shown(value)}, was ${shown(was)}, and cannot be changed while it runs; ${remedy}`)
+      if (path.length > 0) {
+        r.complain(path, `is ${shown(value)}, was ${shown(was)}, and cannot be changed while it runs; ${remedy}`)
+        sound = false
+      } else if (sound && typeof was === 'string' && typeof value === 'string') {
+        r.complain(['spec'], `now stands on ${value}, stood on ${was}, and cannot move while it runs; ${remedy}`)
+      }
     }
   }
 }

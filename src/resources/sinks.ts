@@ -3,7 +3,9 @@ import type { LimitsPlan, RoutePlan } from '../contract/plan.ts'
 import { NO_LIMITS } from './annotations.ts'
 import type { Draft } from './draft.ts'
 import type { RefSpec, SinkSpec } from './fields.ts'
+import type { ChannelSpec } from './channel-template.ts'
 import { keyOf, type Resource } from './resource.ts'
+import { channelWanted } from './templates.ts'
 
 /** A Destination in its newest spelling. */
 export interface Sink {
@@ -149,8 +151,10 @@ function addressOf(draft: Draft, ref: Ref, fallback: string, uri: string): { rea
 
 /** A Channel has a backing channel of the same name in Knative, which people refer to as well. */
 export function findReferred(draft: Draft, kind: string, namespace: string, name: string): Resource | undefined {
-  const at = (k: string): Resource | undefined => draft.resource(keyOf(k, namespace, name))
-  return at(kind) ?? (kind === 'InMemoryChannel' ? at('Channel') : undefined)
+  const found = draft.resource(keyOf(kind, namespace, name))
+  if (found !== undefined) return found
+  const front = draft.resource(keyOf('Channel', namespace, name)) as Resource<ChannelSpec> | undefined
+  return front !== undefined && channelWanted(draft, front, front.spec.channelTemplate).kind === kind ? front : undefined
 }
 
 function relative(base: string, uri: string): { readonly url: string } | { readonly why: string } {

@@ -1,7 +1,7 @@
 import type { Key } from '../contract/ids.ts'
 import type { StreamPlan } from '../contract/plan.ts'
 import { annotation, type Annotations } from './annotations.ts'
-import { type Draft, OWN, type Standing } from './draft.ts'
+import type { Draft, Standing } from './draft.ts'
 import type { Resource } from './resource.ts'
 
 const RETENTION_MS = 24 * 3_600_000
@@ -25,22 +25,22 @@ export function streamPlan(key: Key, annotations: Annotations, draft: Draft): St
 
 const KEEPING = ['sluice.dev/stream', 'sluice.dev/retention', 'sluice.dev/max-bytes', 'sluice.dev/max-unsettled'] as const
 
-/** Adds a stream to the plan. What its annotations ask of a system that does not have it is a fault. */
-export function addStream(draft: Draft, owner: Resource, plan: StreamPlan, on: Standing = OWN): boolean {
+/** Says what a stream stands on, before it is made. What its annotations ask of a system that does not have it is a fault. */
+export function stand(draft: Draft, owner: Resource, stream: Key, on: Standing): void {
+  draft.stand(owner, stream, on)
   for (const name of on.can.keeps ? [] : KEEPING) {
     if (owner.annotations[name] === undefined) continue
-    const message = `is not for a stream on ${on.name}, which itself says where and how long events are kept; take it away`
+    const message = `is not for a stream on ${on.name}, where its system says how much is kept; take it away`
     owner.complain(['metadata', 'annotations', name], message)
   }
-  return draft.stream(owner, plan, on)
 }
 
 /**
  * A channel of the name, made by a Channel itself or by a flow: its stream and its host, '' = another has one of the two.
  * The host is the cluster's name for it; refs lead there.
  */
-export function addChannel(draft: Draft, owner: Resource, plan: StreamPlan, name: string, on: Standing = OWN): string {
-  if (!addStream(draft, owner, plan, on)) return ''
+export function addChannel(draft: Draft, owner: Resource, plan: StreamPlan, name: string): string {
+  if (!draft.stream(owner, plan)) return ''
   const host = `${name}-kn-channel.${owner.namespace}.svc.cluster.local`
   draft.route({ host, path: '', to: { kind: 'stream', stream: plan.key, owner: owner.key } })
   return `http://${host}`

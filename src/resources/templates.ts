@@ -1,11 +1,11 @@
 import type { Key } from '../contract/ids.ts'
 import type { StreamPlan } from '../contract/plan.ts'
-import { type Draft, OWN, type Standing } from './draft.ts'
+import { type Draft, OWN } from './draft.ts'
 import { type ChannelTemplate, type ChannelWanted, complainIn, readTemplate } from './channel-template.ts'
 import type { RefSpec } from './fields.ts'
 import { type Complain, keyOf, type Resource } from './resource.ts'
 import { classOfChannel, standingOf, STREAM_CLASSES } from './stream-classes.ts'
-import { streamPlan } from './streams.ts'
+import { stand, streamPlan } from './streams.ts'
 
 const IN_MEMORY = 'InMemoryChannel'
 
@@ -17,28 +17,31 @@ export function channelWanted(draft: Draft, owner: Resource, template: ChannelTe
   return namespaces.get(owner.namespace) ?? cluster ?? { kind: IN_MEMORY, spec: undefined, complain }
 }
 
-/** The stream of a channel that was asked for, and what it stands on. null = the resource's status or faults say why not. */
+/** The stream of a channel that was asked for. null = the resource's status or faults say why not. */
 export function channelStream(
   draft: Draft,
   owner: Resource,
   wanted: ChannelWanted,
   channel: { readonly key: Key; readonly name: string },
-): { readonly plan: StreamPlan; readonly on: Standing } | null {
-  if (wanted.kind === IN_MEMORY) return { plan: streamPlan(channel.key, owner.annotations, draft), on: OWN }
+): StreamPlan | null {
+  if (wanted.kind === IN_MEMORY) {
+    stand(draft, owner, channel.key, OWN)
+    return streamPlan(channel.key, owner.annotations, draft)
+  }
   const found = classOfChannel(wanted.kind)
   if (found === undefined) {
     const kinds = [IN_MEMORY, ...STREAM_CLASSES.map((c) => c.channelKind).filter((kind) => kind !== '')]
     wanted.complain(['kind'], `is "${wanted.kind}", must be one of ${kinds.join(', ')}`)
     return null
   }
-  const plan = found.plan(owner, draft, {
+  stand(draft, owner, channel.key, standingOf(found))
+  return found.plan(owner, draft, {
     ...channel,
     role: 'channel',
     spec: wanted.spec,
     complain: (path, message) => wanted.complain(['spec', ...path], message),
     config: null,
   })
-  return plan === null ? null : { plan, on: standingOf(found) }
 }
 
 /** Knative's own ConfigMap for Brokers that stand on channels, by its names over the years: where it is not given, nothing was changed in it. */

@@ -8,7 +8,7 @@ export interface KafkaStreamSettings {
   readonly topic: string
   /** How the topic is made when it is missing (`retentionMs` 0 = as the broker has it for all); null = it is somebody else's and never made here. */
   readonly create: { readonly partitions: number; readonly replication: number; readonly retentionMs: number } | null
-  /** `<namespace>.<name>` of the KafkaChannel, '' = a Broker: it decides how the groups of subscriptions are called. */
+  /** `<namespace>.<name>` of the KafkaChannel, '' = a Broker of its own topic: it decides how the groups of subscriptions are called. */
   readonly channel: string
   readonly sasl: KafkaSasl | null
   readonly tls: KafkaTls | null
@@ -35,7 +35,8 @@ export function sharedGroup(topic: string): string {
 /** The consumer group under which Knative's dispatcher commits the offsets of a Trigger or of a Subscription of a channel. */
 export function groupOf(key: Key, uid: string, o: { readonly topic: string; readonly channel: string }): string {
   const [kind = '', namespace = '', name = ''] = key.split('/')
-  if (kind === 'trigger') return `knative-trigger-${namespace}-${name}`
+  // A Trigger of a Broker that stands on a channel has a Subscription of that channel in Knative.
+  if (kind === 'trigger' && o.channel === '') return `knative-trigger-${namespace}-${name}`
   if (o.channel !== '' && uid !== '') return `kafka.${o.channel}.${uid}`
   // What Knative has no group for: a branch of a flow, a subscription of a Broker that is no Trigger.
   return `${sharedGroup(o.topic)}.${key.replaceAll(/[^A-Za-z0-9._-]/g, '.')}`

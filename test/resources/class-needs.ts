@@ -1,0 +1,21 @@
+/** What manifests a class needs beside a Broker or a channel, to be lowered. */
+export interface ClassNeeds {
+  readonly system: string
+  readonly manifests: string
+  /** apiVersion of its channels, '' = it has none. */
+  readonly channelVersion: string
+}
+
+const configMap = (name: string, data: Readonly<Record<string, string>>): string =>
+  `{apiVersion: v1, kind: ConfigMap, metadata: {name: ${name}, namespace: knative-eventing}, data: ${JSON.stringify(data)}}\n---\n`
+
+/** By the first name of the class. */
+export const NEEDS: Readonly<Record<string, ClassNeeds>> = {
+  Kafka: {
+    system: 'kafka',
+    manifests: ['kafka-broker-config', 'kafka-channel-config']
+      .map((name) => configMap(name, { 'bootstrap.servers': 'one:9092' }))
+      .join(''),
+    channelVersion: 'messaging.knative.dev/v1beta1',
+  },
+}
