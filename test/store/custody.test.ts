@@ -17,6 +17,8 @@ function stateOf(change: Partial<DetachedState> = {}): DetachedState {
 
 /** A feed that keeps nothing itself and remembers what it was told. */
 class Inner implements Partial<Feed> {
+  /** Its own system keeps what waits. */
+  keeps = false
   readonly settled: [lane: number, position: number, how: Settlement][] = []
   readonly calls: string[] = []
   readonly can = { seek: true, release: true, lease: false, ordered: true, exactBacklog: false }
@@ -35,6 +37,10 @@ class Inner implements Partial<Feed> {
   }
   settle(d: Delivery, how: Settlement): void {
     this.settled.push([d.lane, d.position, how])
+  }
+  detachDelivery(d: Delivery, _state: DetachedState, done: (ok: boolean) => void): void {
+    if (this.keeps) this.settle(d, 'detached')
+    done(this.keeps)
   }
   flush(): Promise<void> {
     this.calls.push('flush')
@@ -88,6 +94,24 @@ describe('what waits long', () => {
     const q = after.intake.attach(1, KEYS[1]!, LATEST)
     clock.advance(10_000)
     expect(q.offered).toHaveLength(0)
+  })
+
+  test('stays in its own system where that can keep it, and comes here where it cannot', async () => {
+    const clock = new VirtualClock()
+    const { intake, feed, inner } = await begin(clock, new FaultyKv(clock))
+    const p = intake.attach(1, KEYS[1]!, LATEST)
+    inner.keeps = true
+    const done: boolean[] = []
+    feed.detachDelivery(delivery('a', 1), stateOf({ dueMs: clock.wall() + 50 }), (ok) => done.push(ok))
+    inner.keeps = false
+    feed.detachDelivery(delivery('b', 2), stateOf({ dueMs: clock.wall() + 50 }), (ok) => done.push(ok))
+    clock.advance(1_000)
+    expect(done).toEqual([true, true])
+    expect(inner.settled).toEqual([
+      [7, 1, 'detached'],
+      [7, 2, 'detached'],
+    ])
+    expect(p.ids).toEqual(['b'])
   })
 
   test('is found after a restart, whoever owns its partition, and belongs to its subscription alone', async () => {

@@ -1,6 +1,6 @@
 import type { Delivery, DetachedState, Settlement } from '../../contract/delivery.ts'
 import type { Backlog, Feed, Intake, Order, ParkedStore, Start } from '../../contract/feed.ts'
-import type { SubId } from '../../contract/ids.ts'
+import type { Key, SubId } from '../../contract/ids.ts'
 import { type Clock, sleep } from '../../runtime/clock.ts'
 import { assert, Fault } from '../../runtime/errors.ts'
 import { Consumption, QUEUE_LIMITS, type QueueLimits } from './consumption.ts'
@@ -49,6 +49,8 @@ export interface QueueFeed extends Feed {
   close(signal: AbortSignal): Promise<void>
   /** Messages of a subscription in memory. */
   held(sub: SubId): number
+  /** The key it attached with, also when it has left; '' = it never was here. */
+  keyOf(sub: SubId): Key
 }
 
 /** One subscription, from its attach to its detach. */
@@ -72,6 +74,7 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
   readonly #p: QueueFeedParts<M>
   readonly #limits: QueueLimits
   readonly #seats: (Seat<M> | undefined)[] = []
+  readonly #keys: Key[] = []
   /** By key: subscriptions that have left and still acknowledge. */
   readonly #leaving = new Map<string, Promise<void>>()
   readonly #places: Places
@@ -93,6 +96,7 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
     const started = new Promise<void>((resolve) => (begun = resolve))
     const seat: Seat<M> = { key, stop: new AbortController(), consumption: null, started }
     this.#seats[sub] = seat
+    this.#keys[sub] = key
     const begin = (): Promise<void> => {
       const ready = this.#begin(sub, seat, from, order)
       begun()
@@ -187,6 +191,10 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
 
   held(sub: SubId): number {
     return this.#of(sub)?.held ?? 0
+  }
+
+  keyOf(sub: SubId): Key {
+    return this.#keys[sub] ?? ''
   }
 
   async flush(signal: AbortSignal): Promise<void> {

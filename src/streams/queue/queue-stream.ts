@@ -1,0 +1,124 @@
+import type { Feed, Intake } from '../../contract/feed.ts'
+import { type Appended, type AppendOptions, DURABLE, type Stream, type StreamStats } from '../../contract/stream.ts'
+import type { CloudEvent } from '../../event/event.ts'
+import { assert } from '../../runtime/errors.ts'
+import type { QueueLimits } from '../../sources/queue/consumption.ts'
+import type { QueueMessage } from '../../sources/queue/consumer.ts'
+import { queueFeed, type QueueFeed } from '../../sources/queue/feed.ts'
+import type { Custody } from '../../store/custody.ts'
+import { MOST_WAITING_BYTES, sizeOf, type StreamParts, tooLarge } from '../parts.ts'
+import { Gate } from './gate.ts'
+import type { QueueSystem } from './system.ts'
+
+export interface QueueStreamParts<M extends QueueMessage> extends StreamParts {
+  readonly system: QueueSystem<M>
+  /** Keeps what is parked, and what waits long where the system cannot keep it. */
+  readonly custody: Custody
+  readonly limits?: Partial<QueueLimits>
+  /** What the system can beyond a plain queue. */
+  readonly can?: Partial<Stream['can'] & Feed['can']>
+  /** What is said of a seek where the system has none. */
+  readonly noSeek?: string
+}
+
+const RETRY_MS = 1_000
+
+/**
+ * A stream on a message system that hands out single messages: it publishes once, and every subscription has a queue of its
+ * own there. The system is the log; what waits long stays in it, what is given up goes to the custody.
+ */
+export function createQueueStream<M extends QueueMessage>(parts: QueueStreamParts<M>): Stream {
+  return new QueueStream(parts)
+}
+
+class QueueStream<M extends QueueMessage> implements Stream {
+  readonly can: Stream['can']
+  readonly #p: QueueStreamParts<M>
+  /** Nothing is published while a subscription is being made: what is appended after `attach` has to reach it. */
+  readonly #gate: Gate
+  #inner: QueueFeed | null = null
+  #feed: Feed | null = null
+  #waitingBytes = 0
+  #closed = false
+
+  constructor(parts: QueueStreamParts<M>) {
+    this.#p = parts
+    this.#gate = new Gate(parts.clock)
+    const { atomicBatch = false, delay = false, seekTime = false } = parts.can ?? {}
+    this.can = { atomicBatch, delay, seekTime }
+  }
+
+  append(events: readonly CloudEvent[], done: (r: Appended) => void, options: AppendOptions = {}): void {
+    const { maxEventBytes } = this.#p.plan
+    if (this.#closed) return done(CLOSED)
+    if (events.length === 0) return done(DURABLE)
+    let bytes = 0
+    for (const e of events) {
+      if (tooLarge(e, maxEventBytes)) return done({ kind: 'too-large', limitBytes: maxEventBytes })
+      bytes += sizeOf(e)
+    }
+    if (this.#waitingBytes + bytes > MOST_WAITING_BYTES && this.#waitingBytes > 0) return done(BEHIND)
+    this.#waitingBytes += bytes
+    const atMs = this.#p.clock.now()
+    const ended = (r: Appended): void => {
+      this.#waitingBytes -= bytes
+      this.#appended(events, bytes, atMs, r, options)
+      done(r)
+    }
+    if (this.#gate.open) this.#p.system.publish(events, ended)
+    else this.#gate.wait((closed) => (closed ? ended(CLOSED) : this.#p.system.publish(events, ended)))
+  }
+
+  open(into: Intake, signal: AbortSignal): Feed {
+    assert(this.#inner === null, 'a stream is opened once')
+    const { system, clock, custody, limits, can, noSeek } = this.#p
+    const { seek = false, exactBacklog = false, lease = true, release = true, ordered = true } = can ?? {}
+    const inner = queueFeed({
+      intake: into,
+      clock,
+      subscribe: (key, from, order) => system.subscribe(key, from, order),
+      forget: (key) => system.forget(key),
+      starting: (ready) => this.#gate.shut(ready),
+      limits: limits ?? {},
+      can: { seek, exactBacklog, lease, release, ordered },
+      ...(noSeek === undefined ? {} : { noSeek }),
+    })
+    this.#inner = inner
+    signal.addEventListener('abort', () => inner.stop(), { once: true })
+    this.#feed = custody.wrap(inner, into, (sub) => inner.keyOf(sub))
+    return this.#feed
+  }
+
+  stats(): StreamStats {
+    const refusing = this.#closed ? 'the stream is closed' : (this.#p.system.complaint?.message ?? '')
+    return { events: 0, bytes: 0, oldestMs: 0, refusing }
+  }
+
+  /** First what was published and settled arrives, then the system is left. */
+  async close(signal: AbortSignal): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#gate.close()
+    await this.#inner?.close(signal)
+    await this.#p.system.close(signal)
+  }
+
+  #appended(events: readonly CloudEvent[], bytes: number, atMs: number, r: Appended, { settles }: AppendOptions): void {
+    const { observer, id, clock } = this.#p
+    if (r.kind === 'durable') {
+      if (settles !== undefined) this.#feed?.settle(settles, 'delivered')
+      observer.appended(id, events.length, bytes, clock.now() - atMs, events)
+    } else if (r.kind === 'partial' && r.durable > 0) {
+      const stored = events.slice(0, r.durable)
+      const size = stored.reduce((sum, e) => sum + sizeOf(e), 0)
+      observer.appended(id, stored.length, size, clock.now() - atMs, stored)
+    }
+  }
+}
+
+const CLOSED: Appended = Object.freeze({ kind: 'unavailable', retryAfterMs: RETRY_MS, why: 'the stream is closed' })
+const BEHIND: Appended = Object.freeze({
+  kind: 'full',
+  retryAfterMs: RETRY_MS,
+  why: 'the message system does not keep up with what is appended',
+})
