@@ -147,12 +147,12 @@ describe('gateways drive the scale', () => {
     await burst(second, 4, 'b')
     await until('demand wakes it', () => (hook.calls.at(-1)?.desired ?? 0) > 0)
     const size = (): number | undefined => hook.calls.at(-1)?.desired
-    expect(hook.calls.at(-1)).toMatchObject({ service: 'default/worker', reason: expect.stringContaining('of backlog') })
+    await until('it says why', () => hook.calls.some((c) => c.service === 'default/worker' && c.reason.includes('of backlog')))
     await second.kill()
     await until('the silence is told', () =>
       quick.lines.some((l) => l.held && l.reason.includes(`http://${b}/metrics has said nothing new`)),
     )
-    expect(quick.log.some((l) => l.includes('held for lack of data'))).toBe(true)
+    await until('it is logged', () => quick.log.some((l) => l.includes('held for lack of data')))
     const held = size()
     await first.kill()
     await until('both are silent', async () => !(await answers(a)) && !(await answers(b)))
@@ -178,7 +178,7 @@ describe('gateways drive the scale', () => {
     await g.api('/api/v1/services/default/worker/scale', { desired: 3, leaseMs: 8_000, reason: 'by hand' })
     await until('three pods', async () => (await pods()) === 3)
     const { items } = await g.api<{ items: { desired: number; reason: string }[] }>('/api/v1/services/default/worker/decisions')
-    expect(items.at(-1)).toMatchObject({ desired: 3, reason: '3, told from outside: by hand' })
+    expect(items).toContainEqual(expect.objectContaining({ desired: 3, reason: '3, told from outside: by hand' }))
     const autoscaler = await startAutoscaler([
       '--gateway',
       `http://${address}`,
@@ -269,21 +269,20 @@ describe(`Prometheus drives the scale${prometheus.note}`, () => {
       await until('nothing is wanted', () => size() === 0, 60_000)
       await burst(g, 12, 'p')
       await until('12 at 5 a pod', () => size() === 3, 60_000)
-      expect(hook.calls.at(-1)?.reason).toContain('12 in flight')
+      expect(hook.calls.filter((c) => c.desired === 3 && c.reason.includes('12 in flight'))).not.toEqual([])
       await g.kill()
       await until('Prometheus knows that it is gone', async () => (await server.query('min(up{job="sluice"})')) === 0)
-      await until('the silence is told', () => autoscaler.lines.at(-1)?.held === true)
-      expect(autoscaler.lines.at(-1)).toMatchObject({
-        desired: 3,
-        reason: expect.stringContaining('held at 3: Prometheus has given no number'),
-      })
+      await until('the silence is told', () =>
+        autoscaler.lines.some((l) => l.held && l.desired === 3 && l.reason.includes('held at 3: Prometheus has given no number')),
+      )
       expect(size()).toBe(3)
       await gatewayAt(address)
       await until('it is heard again and shrinks', () => size() === 0, 60_000)
-      expect(autoscaler.lines.some((l) => !l.held && l.reason.startsWith('all is heard again'))).toBe(true)
+      await until('it says so', () => autoscaler.lines.some((l) => !l.held && l.reason.startsWith('all is heard again')))
       await server.stop()
-      await until('a Prometheus that is gone is told too', () => autoscaler.lines.at(-1)?.held === true)
-      expect(autoscaler.lines.at(-1)?.reason).toMatch(/ECONNRE|socket hang up/)
+      await until('a Prometheus that is gone is told too', () =>
+        autoscaler.lines.some((l) => l.held && /ECONNRE|socket hang up/.test(l.reason)),
+      )
       expect(await autoscaler.stop()).toBe(0)
     },
   )

@@ -125,7 +125,7 @@ describe('the real thing agrees with the simulation', () => {
     const inWave = settled
     expect(new Set(statuses)).toEqual(new Set([200]))
     expect(over).toBeLessThanOrEqual(LIMIT)
-    await until('the wave is over and its pods are gone', async () => alive(await pods(g)) === 1, (GC_S + 8) * 1000)
+    await until('the wave is over and its pods are gone', async () => alive(await pods(g)) === 1, 60_000)
 
     // Fifty a second of 300 ms are 15 slots: the margin and the buffer on top, in both worlds.
     const model = simulated(START_MS + 300, 1)
@@ -146,7 +146,7 @@ describe('the real thing agrees with the simulation', () => {
     await until('there is no pod', async () => alive(await pods(g)) === 0)
     const statuses = await wave(g, 2_000, 50)
     expect(statuses).toEqual(statuses.map(() => 200))
-    await until('there is no pod again', async () => alive(await pods(g)) === 0, 12_000)
+    await until('there is no pod again', async () => alive(await pods(g)) === 0, 60_000)
   })
 
   test('a step from three: no pod over its limit, more pods for the load, three again', async () => {
@@ -167,7 +167,7 @@ describe('the real thing agrees with the simulation', () => {
     expect(seen.length).toBe(statuses.length)
     expect(Math.max(...seen.map((line) => line.concurrency))).toBeLessThanOrEqual(LIMIT)
     expect(new Set(seen.map((line) => line.pid)).size).toBeGreaterThan(3)
-    await until('three pods are left', async () => alive(await pods(g)) === 3, 20_000)
+    await until('three pods are left', async () => alive(await pods(g)) === 3, 60_000)
   })
 
   test('slow starts under growing load: starts under way are counted, nothing is lost, no pod beyond maxScale', async () => {
@@ -193,12 +193,12 @@ describe('the real thing agrees with the simulation', () => {
     expect(Math.max(...accountOf(account).map((line) => line.concurrency))).toBeLessThanOrEqual(LIMIT)
     expect(most).toBeGreaterThan(1)
     expect(most).toBeLessThanOrEqual(5)
-    await until('one pod is left', async () => alive(await pods(g)) === 1, 20_000)
+    await until('one pod is left', async () => alive(await pods(g)) === 1, 60_000)
   })
 
   test('load that stops while pods start: they are given up only after a while, and never wait for ever', async () => {
     const g = await start(
-      { DELAY_MS: '50', START_MS: '20000' },
+      { DELAY_MS: '50', START_MS: '60000' },
       { 'autoscaling.knative.dev/minScale': '0', 'autoscaling.knative.dev/maxScale': '3' },
     )
     const control = new AbortController()
@@ -206,7 +206,7 @@ describe('the real thing agrees with the simulation', () => {
     await until('a pod starts', async () => (await pods(g)).some((p) => p.phase === 'starting'))
     control.abort()
     await asked
-    await until('the start is given up', async () => alive(await pods(g)) === 0, 16_000)
+    await until('the start is given up', async () => alive(await pods(g)) === 0, 40_000)
   })
 
   test('pods that crash are replaced one at a time, never in a storm', async () => {
@@ -230,12 +230,24 @@ describe('the real thing agrees with the simulation', () => {
       },
     )
     await until('a pod is ready', async () => (await pods(g)).some((p) => p.phase === 'ready'))
+    let most = 0
+    const reasons = new Set<string>()
+    let looking = true
+    const look = (async () => {
+      while (looking) {
+        const [revision] = (await g.api<View>('/api/v1/services/default/worker')).revisions
+        reasons.add(revision?.reason ?? '')
+        most = Math.max(most, alive(revision?.observation.pods ?? []))
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    })()
     const statuses = await wave(g, 5_000, 40)
+    looking = false
+    await look
     expect(new Set(statuses)).toEqual(new Set([200]))
     // 25 a second of 300 ms are 7.5 at once; a pod does 2.8 of its four: three.
-    const view = await g.api<View>('/api/v1/services/default/worker')
-    expect(view.revisions[0]?.reason).toContain('window')
-    expect(alive(await pods(g))).toBeGreaterThanOrEqual(2)
-    expect(alive(await pods(g))).toBeLessThanOrEqual(6)
+    expect([...reasons].filter((reason) => reason.includes('window'))).not.toEqual([])
+    expect(most).toBeGreaterThanOrEqual(2)
+    expect(most).toBeLessThanOrEqual(6)
   })
 })

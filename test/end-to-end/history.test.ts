@@ -70,7 +70,9 @@ describe('reading history again', () => {
     expect(Array.from({ length: 120 }, (_, i) => counts.get(`e${i}`))).toEqual(
       Array.from({ length: 120 }, (_, i) => (i < 100 ? 2 : 1)),
     )
-    expect(g.log.filter((line) => line.includes('a replay has ended'))).toHaveLength(1)
+    const ended = (): string[] => g.log.filter((line) => line.includes('a replay has ended'))
+    await until('it is logged', () => ended().length > 0)
+    expect(ended()).toHaveLength(1)
   })
 
   test('from a position and from a time; a point that is none is refused with a sentence', async () => {

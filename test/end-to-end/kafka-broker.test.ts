@@ -311,7 +311,9 @@ describe.skipIf(own.skip)(`a Broker on a Kafka that asks who is there${own.note}
     const manifests = [secret('right', PASSWORD), secret('wrong', 'no'), ...sasl('right'), ...sasl('wrong')]
     const g = await startGateway({ manifests: [...manifests, trigger('t', s.url, { broker: 'right' })] })
     expect(await post(`${g.listen}/default/wrong`, 'one')).toBe(503)
-    expect(g.log.some((line) => line.includes('KafkaLoginFailed') && line.includes('broker/default/wrong'))).toBe(true)
+    await until('it says why', () =>
+      g.log.some((line) => line.includes('KafkaLoginFailed') && line.includes('broker/default/wrong')),
+    )
     expect(g.log.some((line) => line.includes(PASSWORD))).toBe(false)
     expect(await post(`${g.listen}/default/right`, 'two')).toBe(202)
     await until('it is delivered', () => s.counts().has('two'))

@@ -87,7 +87,7 @@ describe.skipIf(own.skip)(`when Kafka fails${own.note}`, () => {
     expect(r.lines.filter((l) => l.level === 'warn')).toHaveLength(1)
     const before = performance.now()
     await r.close()
-    expect(performance.now() - before).toBeLessThan(2_000)
+    expect(performance.now() - before).toBeLessThan(10_000)
     expect(r.source.status()).toEqual({ phase: 'stopped' })
   })
 
@@ -152,7 +152,7 @@ describe.skipIf(own.skip)(`when Kafka fails${own.note}`, () => {
     const pid = Number(text)
     expect(alive(pid)).toBe(true)
     child.kill('SIGKILL')
-    await until('Kafka is gone', () => !alive(pid), 5_000)
+    await until('Kafka is gone', () => !alive(pid))
   })
 })
 

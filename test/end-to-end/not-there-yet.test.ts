@@ -49,7 +49,7 @@ describe('what is not there yet', () => {
     expect(out).toMatch(/^Service +default +worker +False.*not ready after 2 s/m)
     expect(code).toBe(1)
     expect((await g.api<Ready>('/readyz')).degraded.map((d) => d.resource)).toContain('service/default/worker')
-    expect(g.log.some((line) => line.includes('a pod failed') && line.includes('not ready after 2 s'))).toBe(true)
+    await until('it is logged', () => g.log.some((l) => l.includes('a pod failed') && l.includes('not ready after 2 s')))
     const { subscriptions } = await g.api<{ subscriptions: { waiting: number; attempts: number }[] }>('/api/v1/snapshot')
     expect(subscriptions[0]).toMatchObject({ waiting: 1, attempts: 0 })
   })
