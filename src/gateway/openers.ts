@@ -34,6 +34,7 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
           settings: plan.settings as unknown as KafkaStreamSettings,
           random,
           custody,
+          copyDir: join(dataDir, 'parked-copies', fileName(plan.key)),
           uidOf,
         })
       }

@@ -9,11 +9,14 @@ import { Cluster } from '../../sources/kafka/cluster.ts'
 import { Health } from '../../sources/kafka/health.ts'
 import { kafkaOptions } from '../../sources/kafka/settings.ts'
 import type { Custody } from '../../store/custody.ts'
+import { openScratch } from '../../store/scratch.ts'
 import { type ClusterView, createTopic } from '../../vendor/kafka/calls.ts'
 import { CODE, codeName } from '../../vendor/kafka/codes.ts'
 import { KafkaLink, parseBootstrap, troubleOf } from '../../vendor/kafka/link.ts'
 import type { StreamParts } from '../parts.ts'
 import { topicFeed } from './feed.ts'
+import { Keeping } from './kept/keeping.ts'
+import { KeptIntake, keptFeed } from './kept/kept-feed.ts'
 import { Producer } from './producer.ts'
 import { Reading } from './reading.ts'
 import { groupOf, type KafkaStreamSettings, type Links, sharedGroup } from './settings.ts'
@@ -21,8 +24,10 @@ import { groupOf, type KafkaStreamSettings, type Links, sharedGroup } from './se
 export interface KafkaStreamParts extends StreamParts {
   readonly settings: KafkaStreamSettings
   readonly random: Random
-  /** Keeps what waits long or is given up. */
+  /** Keeps what waits long or is given up where the cluster does not let us have topics for it. */
   readonly custody: Custody
+  /** For a copy of what is parked, where a person can look at it; made when there is something, and anew at every start. */
+  readonly copyDir: string
   /** UID of the resource a subscription was made from, '' = it is not known. */
   readonly uidOf: (key: Key) => string
 }
@@ -33,6 +38,8 @@ const JOIN_EXTRA_MS = 10_000
 const BROKER_BATCH_BYTES = 1_048_588
 /** What attributes and the batch around it may add to the data of one event. */
 const BATCH_EXTRA_BYTES = 128 * 1024
+/** What the story of a delivery's attempts may add to its event. */
+const KEPT_EXTRA_BYTES = 128 * 1024
 
 /**
  * A stream on one Kafka topic, with the names, records and commits of Knative's Kafka broker and channel, so that either
@@ -48,9 +55,11 @@ class KafkaStream implements Stream {
   readonly #health: Health
   readonly #cluster: Cluster
   readonly #links: Links
+  readonly #newLink: () => KafkaLink
   readonly #produceLink: KafkaLink
   readonly #producer: Producer
   #reading: Reading | null = null
+  #keeping: Keeping | null = null
   #feed: Feed | null = null
   #creating = false
   #closed = false
@@ -69,6 +78,7 @@ class KafkaStream implements Stream {
     }
     const options = this.#options()
     const link = (): KafkaLink => new KafkaLink(login, REQUEST_TIMEOUT_MS)
+    this.#newLink = link
     const join = new KafkaLink(login, options.rebalanceTimeoutMs + JOIN_EXTRA_MS)
     this.#links = { call: link(), join, head: link(), laggards: link() }
     this.#produceLink = link()
@@ -105,7 +115,14 @@ class KafkaStream implements Stream {
   open(into: Intake, signal: AbortSignal): Feed {
     assert(this.#reading === null, 'a stream is opened once')
     const { clock, random, log, settings, custody, uidOf } = this.#p
-    const reading = new Reading(into, {
+    const keeping = this.#newKeeping(into)
+    this.#keeping = keeping
+    const intake = new KeptIntake(
+      into,
+      () => keeping,
+      (lane) => reading.lanes.partition(lane),
+    )
+    const reading: Reading = new Reading(intake, {
       options: this.#options(),
       topic: settings.topic,
       cluster: this.#cluster,
@@ -119,15 +136,47 @@ class KafkaStream implements Stream {
       started: () => this.#producer.release(),
     })
     this.#reading = reading
-    signal.addEventListener('abort', () => reading.stop(), { once: true })
+    const stop = (): void => {
+      reading.stop()
+      keeping.stop()
+    }
+    signal.addEventListener('abort', stop, { once: true })
     const keys: Key[] = []
     const inner = topicFeed(reading)
     const attach: Feed['attach'] = (sub, key, from, order) => {
       keys[sub] = key
       inner.attach(sub, key, from, order)
     }
-    this.#feed = custody.wrap({ ...inner, attach }, into, (sub) => keys[sub] ?? '')
+    this.#feed = keptFeed({
+      inner,
+      local: custody.wrap({ ...inner, attach }, into, (sub) => keys[sub] ?? ''),
+      keeping,
+      follower: (sub) => reading.follower(sub),
+      known: (key) => reading.followers.get(key),
+      groupOf: (key) => groupOf(key, uidOf(key), settings),
+    })
+    keeping.start()
     return this.#feed
+  }
+
+  #newKeeping(into: Intake): Keeping {
+    const { clock, random, log, settings, plan, copyDir } = this.#p
+    const { namespace, name, topic, channel, structured } = settings
+    const need = plan.maxEventBytes + BATCH_EXTRA_BYTES
+    return new Keeping(into, {
+      links: { call: this.#newLink(), fetch: this.#newLink() },
+      cluster: this.#cluster,
+      clock,
+      random,
+      log: log.with({ stream: plan.key }),
+      health: this.#health,
+      main: topic,
+      wrap: { namespace, name, topic, keyType: 'string' },
+      structured,
+      maxBatchBytes: Math.max(need, BROKER_BATCH_BYTES) + KEPT_EXTRA_BYTES,
+      groupPrefixes: [channel === '' ? 'knative-trigger-' : `kafka.${channel}.`, `${sharedGroup(topic)}.`],
+      openIndex: () => openScratch(copyDir),
+    })
   }
 
   stats(): StreamStats {
@@ -141,6 +190,8 @@ class KafkaStream implements Stream {
     this.#closed = true
     this.#reading?.stop()
     await this.#producer.close(signal)
+    // While this gateway still is a member: nobody else reads the retry topics before their positions are told.
+    await this.#keeping?.close(signal)
     await this.#reading?.close(signal)
     this.#cluster.close()
     const { call, join, head, laggards } = this.#links
