@@ -37,6 +37,7 @@ export class Receives {
   #asked = 0
   #meanBytes = FIRST_BYTES
   #failing = false
+  #waiters: (() => void)[] = []
 
   constructor(brokers: readonly Broker[], p: ReceivesParts) {
     this.#p = p
@@ -64,6 +65,16 @@ export class Receives {
     this.#stop.abort()
   }
 
+  /** Resolves when no receive is under way. */
+  ended(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#waiters.push(resolve))
+  }
+
+  get #running(): number {
+    return this.#lines.reduce((sum, line) => sum + line.running, 0)
+  }
+
   /** A receive that may bring more bytes than there is room for brings fewer messages. */
   #size(): number {
     const byBytes = Math.floor(BYTES_AT_ONCE / this.#p.most / this.#meanBytes)
@@ -82,6 +93,7 @@ export class Receives {
     }
     line.running--
     this.#asked -= most
+    if (this.#running === 0) for (const resolve of this.#waiters.splice(0)) resolve()
     if (error !== null) {
       if (!this.#stop.signal.aborted && !this.#failing) {
         this.#failing = true

@@ -4,6 +4,10 @@ import type { RocketMqCredentials, RocketMqTls } from '../../vendor/rocketmq/lin
 export interface RocketMqSettings {
   /** `host:port` of proxies, any of the instance. */
   readonly endpoints: readonly string[]
+  /** `host:port` of name servers; none = the group is not set back from here, and what it has not read is not known. */
+  readonly nameServers?: readonly string[]
+  /** Name servers and brokers speak TLS as well. */
+  readonly nameServersTls?: boolean
   readonly topic: string
   /** Has to exist: a member cannot make its group. */
   readonly group: string
@@ -30,6 +34,8 @@ export interface RocketMqSettings {
   readonly heartbeatMs?: number
   /** How often the brokers of the topic are looked up. */
   readonly routeMs?: number
+  /** How often the administrator is asked how much is unread. */
+  readonly backlogMs?: number
 }
 
 /** The same with every default in its place. */
@@ -37,6 +43,8 @@ export type RocketMqOptions = Required<RocketMqSettings>
 
 /** After a crash the others get what we held within 20 s; a renewal costs a call, so what waits long costs 0.1 calls a second. */
 const DEFAULTS = {
+  nameServers: [],
+  nameServersTls: false,
   instanceNamespace: '',
   extensions: {},
   invisibleMs: 20_000,
@@ -46,6 +54,7 @@ const DEFAULTS = {
   mostHeld: 4_096,
   heartbeatMs: 10_000,
   routeMs: 30_000,
+  backlogMs: 5_000,
 } as const
 
 export function rocketMqOptions(s: RocketMqSettings): RocketMqOptions {
