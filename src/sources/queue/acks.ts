@@ -87,13 +87,15 @@ export class Acks<M extends QueueMessage> {
     let failed = false
     holds.forEach((hold, i) => {
       const error = answers === null ? null : (answers[i] ?? null)
-      if (error !== null) failed = true
+      if (error !== null && !(error instanceof Lapsed)) failed = true
       this.#settle(hold, error, sent[i] !== hold.message)
     })
-    if (failed) {
+    if (!failed) {
+      if (!this.#resting) this.pump()
+    } else if (this.#waiting.length > 0) {
       this.#resting = true
-      if (this.#waiting.length > 0) this.#arm(AGAIN_MS)
-    } else if (!this.#resting) this.pump()
+      this.#arm(AGAIN_MS)
+    }
     this.#p.freed()
   }
 

@@ -39,6 +39,7 @@ class QueueStream<M extends QueueMessage> implements Stream {
   #inner: QueueFeed | null = null
   #feed: Feed | null = null
   #waitingBytes = 0
+  #answered: (() => void) | null = null
   #closed = false
 
   constructor(parts: QueueStreamParts<M>) {
@@ -64,6 +65,7 @@ class QueueStream<M extends QueueMessage> implements Stream {
       this.#waitingBytes -= bytes
       this.#appended(events, bytes, atMs, r, options)
       done(r)
+      if (this.#waitingBytes === 0) this.#answered?.()
     }
     if (this.#gate.open) this.#p.system.publish(events, ended)
     else this.#gate.wait((closed) => (closed ? ended(CLOSED) : this.#p.system.publish(events, ended)))
@@ -94,13 +96,23 @@ class QueueStream<M extends QueueMessage> implements Stream {
     return { events: 0, bytes: 0, oldestMs: 0, refusing }
   }
 
-  /** First what was published and settled arrives, then the system is left. */
+  /** First what was published arrives, then what it settles and all else that is settled; then the system is left. */
   async close(signal: AbortSignal): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#gate.close()
+    this.#inner?.stop()
+    await this.#allAnswered(signal)
     await this.#inner?.close(signal)
     await this.#p.system.close(signal)
+  }
+
+  #allAnswered(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#waitingBytes === 0 || signal.aborted) return resolve()
+      this.#answered = resolve
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
   }
 
   #appended(events: readonly CloudEvent[], bytes: number, atMs: number, r: Appended, { settles }: AppendOptions): void {
