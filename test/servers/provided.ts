@@ -27,3 +27,9 @@ export function ownRocketMq(): { readonly note: string; readonly skip: boolean }
   const { java } = inject('kafka')
   return { skip: !java, note: java ? '' : ' (skipped: needs Java and Maven)' }
 }
+
+/** The RabbitMQ of the run, user guest/guest; it starts when somebody first connects. `host:port` is what manifests want. */
+export function sharedRabbitMq(): { readonly address: string; readonly note: string; readonly skip: boolean } {
+  const { port, missing } = inject('rabbitmq')
+  return { address: `127.0.0.1:${port}`, skip: missing !== '', note: missing === '' ? '' : ` (skipped: ${missing})` }
+}

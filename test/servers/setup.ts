@@ -1,11 +1,15 @@
 import type { TestProject } from 'vitest/node'
 import { whyNoKafka } from './kafka-files.ts'
 import { startKafka, type KafkaServer } from './kafka.ts'
+import { lazyServer } from './lazy.ts'
+import { startRabbitMq, whyNoRabbitMq } from './rabbitmq.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
     /** The Kafka all end-to-end tests share; `bootstrap` is '' where there is none, `missing` says why. */
     readonly kafka: { readonly bootstrap: string; readonly missing: string; readonly java: boolean }
+    /** The RabbitMQ all share, started when somebody first connects; `missing` says why there is none. */
+    readonly rabbitmq: { readonly port: number; readonly missing: string }
   }
 }
 
@@ -30,7 +34,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   const shared = bootstrap === '' ? (server?.bootstrap ?? '') : bootstrap
   project.provide('kafka', { bootstrap: shared, missing: shared === '' ? why : '', java: missing === '' })
+  const noRabbitMq = whyNoRabbitMq()
+  if (ci && noRabbitMq !== '') throw new Error(`the RabbitMQ tests cannot run: ${noRabbitMq}`)
+  const rabbitMq = await lazyServer(startRabbitMq)
+  project.provide('rabbitmq', { port: rabbitMq.port, missing: noRabbitMq })
   return async () => {
     await server?.stop()
+    await rabbitMq.stop()
   }
 }

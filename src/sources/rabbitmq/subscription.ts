@@ -1,0 +1,105 @@
+import type { DetachedState } from '../../contract/delivery.ts'
+import type { Backlog } from '../../contract/feed.ts'
+import type { CloudEvent } from '../../event/event.ts'
+import type { Clock, Timer } from '../../runtime/clock.ts'
+import type { RabbitMqLink } from '../../vendor/rabbitmq/link.ts'
+import type { QueueSubscription } from '../queue/consumer.ts'
+import { RabbitMqConsumer, type ConsumerParts } from './consumer.ts'
+import type { Delays } from './delays.ts'
+import type { RabbitMqMessage } from './messages.ts'
+import { deliveryLimit } from './queues.ts'
+
+const BACKLOG_MS = 2_000
+
+export interface SubscriptionParts extends Omit<ConsumerParts, 'prepare' | 'left'> {
+  readonly clock: Clock
+  /** Makes sure that the queue is there and bound; true = it was made just now, as we make queues. */
+  readonly prepare: (link: RabbitMqLink) => Promise<boolean>
+  readonly delays: Delays
+  /** It is left: nobody tells it of connections any more. */
+  readonly left: (s: RabbitMqSubscription) => void
+}
+
+/** What one subscription reads: a queue, and the queues beside it in which what waits long comes back to it. */
+export class RabbitMqSubscription implements QueueSubscription<RabbitMqMessage> {
+  readonly consumers: readonly [RabbitMqConsumer]
+  readonly limit: NonNullable<QueueSubscription<RabbitMqMessage>['limit']>
+  readonly #p: SubscriptionParts
+  #link: RabbitMqLink | null = null
+  #limit = 0
+  #unread = 0
+  #asking = false
+  readonly #timer: Timer
+  #prepared = false
+  #waiting: (() => void)[] = []
+
+  constructor(p: SubscriptionParts) {
+    this.#p = p
+    const { queue, clock } = p
+    const left = (): void => {
+      this.#timer.cancel()
+      p.left(this)
+    }
+    this.consumers = [new RabbitMqConsumer({ ...p, prepare: (link) => this.#prepare(link), left })]
+    this.limit = {
+      to: `the queue ${queue}`,
+      why: (deliveries) =>
+        `RabbitMQ delivered it ${deliveries} times and it was never settled; it would soon be dropped or dead-lettered there (x-delivery-limit ${this.#limit})`,
+    }
+    this.#timer = clock.every(BACKLOG_MS, () => void this.#ask())
+  }
+
+  /** One delivery is left for the case that we end in the middle of its last one. */
+  get maxDeliveries(): number {
+    return this.#limit === 0 ? 0 : Math.max(2, this.#limit)
+  }
+
+  up(link: RabbitMqLink): void {
+    this.#link = link
+    this.consumers[0].up(link)
+  }
+
+  down(): void {
+    this.#link = null
+    this.consumers[0].down()
+  }
+
+  ready(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#prepared || signal.aborted) return resolve()
+      this.#waiting.push(resolve)
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+  }
+
+  backlog(): Backlog {
+    return { events: this.#unread, exact: false, oldestMs: 0 }
+  }
+
+  delay(event: CloudEvent, state: DetachedState, done: (ok: boolean) => void): void {
+    this.#p.delays.store(event, state, done)
+  }
+
+  async #prepare(link: RabbitMqLink): Promise<void> {
+    const made = await this.#p.prepare(link)
+    // A queue that somebody else has made may have a limit.
+    this.#limit = made ? 0 : await deliveryLimit(link, this.#p.queue)
+    this.#prepared = true
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  /** On a channel of its own, since one that asks for a queue that is gone is closed. */
+  async #ask(): Promise<void> {
+    const link = this.#link
+    if (link === null || this.#asking || !this.#prepared) return
+    this.#asking = true
+    try {
+      const { ready } = await link.withChannel((channel) => channel.queue(this.#p.queue))
+      this.#unread = ready
+    } catch {
+      // The consumer finds out as well, and tells.
+    } finally {
+      this.#asking = false
+    }
+  }
+}
