@@ -107,6 +107,18 @@ export class NatsLink {
     if (this.#connection?.isClosed() === false) one?.sub?.unsubscribe()
   }
 
+  /** No more comes to it from the server; resolves when all that was on its way has come. */
+  async drain(subject: string): Promise<void> {
+    const at = this.#listening.findIndex((l) => l.subject === subject)
+    const [one] = at < 0 ? [] : this.#listening.splice(at, 1)
+    if (this.#up && one?.sub !== undefined && one.sub !== null) await one.sub.drain().catch(() => {})
+  }
+
+  /** Resolves when the server has read everything published so far, or the connection is gone. */
+  async flush(): Promise<void> {
+    if (this.#up && this.#connection !== null) await this.#connection.flush().catch(() => {})
+  }
+
   /** A subject below the inbox of this link, for answers to `listen` with a wildcard. */
   inbox(tail: string): string {
     return `${this.#inbox}.${tail}`
