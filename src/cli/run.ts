@@ -32,6 +32,7 @@ export const run: Command = {
     admin: { type: 'string', value: 'HOST:PORT', about: 'admin port: metrics, probes, API, console', default: '127.0.0.1:9090' },
     keda: { type: 'string', value: 'HOST:PORT', about: "gRPC port of KEDA's external scaler; off unless given" },
     data: { type: 'string', value: 'DIR', about: 'data folder; one gateway at a time', default: '.sluice' },
+    'data-persistent': { type: 'boolean', about: 'in Kubernetes: the data folder is a volume that outlives the pod' },
     domain: { type: 'string', value: 'NAME', about: 'Services are reached as {service}.{namespace}.NAME (default example.com)' },
     images: { type: 'string', value: 'FILE', about: 'YAML list that says which command runs an image' },
     self: { type: 'list', value: 'URL', about: 'another address of this gateway; sinks that name it need no HTTP' },
@@ -91,6 +92,8 @@ function settingsFrom(args: Parsed, paths: readonly string[]): Parameters<typeof
     admin: addressFrom(args.text('admin'), 'admin'),
     keda: args.text('keda') === '' ? null : addressFrom(args.text('keda'), 'keda'),
     dataDir: resolve(args.text('data')),
+    // Every pod has this variable; what it writes beside a volume goes with it.
+    dataPersistent: args.flag('data-persistent') || (process.env['KUBERNETES_SERVICE_HOST'] ?? '') === '',
     domain: args.text('domain'),
     images: imagesFrom(args.text('images')),
     self: args.list('self'),

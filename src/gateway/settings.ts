@@ -18,6 +18,8 @@ export interface GatewaySettings {
   /** Where KEDA asks, null = nowhere. */
   readonly keda: Address | null
   readonly dataDir: string
+  /** The data folder outlives the process: what systems cannot keep themselves may be kept there. */
+  readonly dataPersistent: boolean
   readonly domain: string
   readonly images: readonly ImageMapping[]
   readonly self: readonly string[]

@@ -39,6 +39,11 @@ export interface CustodyParts {
   readonly log: Log
   /** The store broke: nothing is taken into custody any more. Only logged unless given. */
   readonly onFatal?: (fault: Fault) => void
+  /**
+   * false: the folder goes with the process, so that nothing new is taken from a system that would keep it longer. What is
+   * here already comes back all the same. true unless said.
+   */
+  readonly persistent?: boolean
   /** For tests: another store. */
   readonly kv?: Kv
 }
@@ -71,9 +76,11 @@ class LocalCustody implements Custody {
   readonly #kept: Kept
   readonly #due: DueOffers
   readonly #clock: Clock
+  readonly #takes: boolean
 
   constructor(parts: CustodyParts, kv: Kv) {
     const { clock, log } = parts
+    this.#takes = parts.persistent ?? true
     this.#kv = kv
     this.#clock = clock
     const onFatal = (fault: Fault): void => {
@@ -94,8 +101,17 @@ class LocalCustody implements Custody {
   }
 
   wrap(inner: Feed, intake: Intake, keyOf: (sub: SubId) => Key): Feed {
-    const { group, kept, due, clock } = { group: this.#group, kept: this.#kept, due: this.#due, clock: this.#clock }
-    return new CustodyFeed({ inner, intake, keyOf, group, kept, due, clock })
+    const kept = this.#kept
+    return new CustodyFeed({
+      inner,
+      intake,
+      keyOf,
+      kept,
+      group: this.#group,
+      due: this.#due,
+      clock: this.#clock,
+      takes: this.#takes,
+    })
   }
 
   async close(signal: AbortSignal): Promise<void> {
@@ -146,6 +162,8 @@ interface FeedParts {
   readonly kept: Kept
   readonly due: DueOffers
   readonly clock: Clock
+  /** New deliveries are taken; those that are here already may always stay. */
+  readonly takes: boolean
 }
 
 /**
@@ -205,7 +223,8 @@ class CustodyFeed implements Feed {
   }
 
   parkRaw(sub: SubId, lane: LaneId, at: Position, bad: Undecodable, done: (ok: boolean) => void): void {
-    const { kept, clock, keyOf } = this.#p
+    const { kept, clock, keyOf, takes } = this.#p
+    if (!takes) return done(false)
     const state: DetachedState = { dueMs: 0, story: [], phase: 'subscriber', reason: 'undecodable' }
     const item: KeptItem = { event: null, undecodable: bad, state, lane, position: at, redelivery: 0, keptMs: clock.wall() }
     const settled = (ok: boolean): void => {
@@ -254,7 +273,8 @@ class CustodyFeed implements Feed {
     done: (ok: boolean) => void,
     put: (item: KeptItem, was: KeptRef | null, hooks: KeepHooks) => void,
   ): void {
-    const { due, clock } = this.#p
+    const { due, clock, takes } = this.#p
+    if (!takes && !(d instanceof KeptDelivery)) return done(false)
     const { lane, position, redelivery } = d instanceof KeptDelivery ? d.from : d
     const item: KeptItem = { event: d.event, undecodable: null, state, lane, position, redelivery, keptMs: clock.wall() }
     if (!(d instanceof KeptDelivery)) {

@@ -48,9 +48,16 @@ class Inner implements Partial<Feed> {
   }
 }
 
-async function begin(clock: VirtualClock, kv: FaultyKv) {
+async function begin(clock: VirtualClock, kv: FaultyKv, persistent = true) {
   const fatal: string[] = []
-  const custody = await openCustody({ dir: '/nowhere', clock, log: SILENT_LOG, kv, onFatal: (f) => fatal.push(f.code) })
+  const custody = await openCustody({
+    dir: '/nowhere',
+    persistent,
+    clock,
+    log: SILENT_LOG,
+    kv,
+    onFatal: (f) => fatal.push(f.code),
+  })
   const inner = new Inner()
   const intake = new RecordingIntake()
   const feed = custody.wrap(inner as unknown as Feed, intake, (sub) => KEYS[sub]!)
@@ -156,6 +163,31 @@ describe('what waits long', () => {
     clock.advance(100)
     expect(p.ids).toEqual(['d0', 'd1', 'd0', 'd2', 'd3', 'd4'])
     expect(p.rude).toBe(0)
+  })
+
+  test('stays with its system where the folder goes with the process, and what is here already comes back all the same', async () => {
+    const clock = new VirtualClock()
+    const kv = new FaultyKv(clock)
+    const first = await begin(clock, kv)
+    first.intake.attach(1, KEYS[1]!, LATEST)
+    first.feed.detachDelivery(delivery('old', 1), stateOf({ dueMs: clock.wall() + 50 }), () => {})
+    clock.advance(10)
+    const { intake, feed, inner } = await begin(clock, new FaultyKv(clock, kv.disk), false)
+    const p = intake.attach(1, KEYS[1]!, LATEST)
+    const done: boolean[] = []
+    const tell = (ok: boolean): number => done.push(ok)
+    feed.detachDelivery(delivery('a', 2), stateOf({ dueMs: clock.wall() + 50 }), tell)
+    feed.park(delivery('b', 3), stateOf({ reason: 'exhausted' }), tell)
+    feed.parkRaw(1, 7, 4, { raw: Buffer.from('x'), headers: [], why: 'no' }, tell)
+    clock.advance(100)
+    expect(done).toEqual([false, false, false])
+    expect(inner.settled).toEqual([])
+    expect(p.ids).toEqual(['old'])
+    // It is in no other place: this one may keep it on.
+    feed.park(p.offered[0]!, stateOf({ reason: 'exhausted' }), tell)
+    clock.advance(100)
+    expect(done.at(-1)).toBe(true)
+    expect(feed.parked.counts(KEYS[1]!).events).toBe(1)
   })
 
   test('stays with its system when it cannot be stored', async () => {
