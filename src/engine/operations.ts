@@ -75,8 +75,9 @@ export function createOperations(parts: OperationsParts): Operations {
         throw new Fault('admin.not-found', `there is no ${service} in the plan`)
     },
     parkedKeys: () =>
-      stores()
-        .flatMap((store) => store.keys().map((key) => ({ key, ...store.counts(key), known: engine.subscriptions.has(key) })))
+      // Two stores may hold events of one subscription: who reads of it shows both.
+      [...new Set(stores().flatMap((store) => store.keys()))]
+        .map((key) => ({ key, ...storeOf(key).counts(key), known: engine.subscriptions.has(key) }))
         .filter((s) => s.events > 0),
     parkedList: (key, after, most) => storeOf(key).list(key, after, most).map(parkedView),
     parkedGet(key, id) {

@@ -52,7 +52,13 @@ export async function openEventPath(
   const services = servicesOf(settings, parts, observer)
 
   // What waits long or is given up, for sources that cannot keep it themselves.
-  const custody = await openCustody({ dir: join(settings.dataDir, 'custody'), clock, log, onFatal })
+  const custody = await openCustody({
+    dir: join(settings.dataDir, 'custody'),
+    persistent: settings.dataPersistent,
+    clock,
+    log,
+    onFatal,
+  })
 
   // Subscribers may answer later, also after a restart: the leases and the key of their URLs are in the data folder.
   const leases = openLeases(join(settings.dataDir, 'leases.log'), clock, log)
