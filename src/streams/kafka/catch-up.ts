@@ -104,7 +104,7 @@ export class CatchUp {
   #letGo(group: KafkaSeat[]): void {
     for (let i = group.length - 1; i >= 0; i--) {
       const seat = group[i] as KafkaSeat
-      if (seat.ready && this.#wants(seat)) continue
+      if (seat.ready && seat.behind) continue
       group.splice(i, 1)
       seat.queued = false
       if (seat.ready) this.#o.place(seat)
@@ -119,10 +119,6 @@ export class CatchUp {
       if (near) group.push(s)
       return !near
     })
-  }
-
-  #wants(seat: KafkaSeat): boolean {
-    return !seat.atHead && seat.readAt < seat.partition.head
   }
 
   #fetch(group: readonly KafkaSeat[], p: HeadPartition, offset: number): Promise<RecordCursor | null> {
@@ -191,7 +187,7 @@ export class CatchUp {
       let event: CloudEvent | null = null
       let wanted = false
       for (const seat of group) {
-        if (!seat.ready || !this.#wants(seat)) continue
+        if (!seat.ready || !seat.behind) continue
         wanted = true
         if (seat.readAt < from || seat.readAt > c.offset) continue
         if (found === 'corrupt') this.#corrupt(seat, c)
@@ -204,7 +200,7 @@ export class CatchUp {
       if (n % RECORDS_A_TURN === 0) await new Promise<void>((resolve) => clock.soon(resolve))
     }
     for (const seat of group) {
-      if (!seat.ready || !this.#wants(seat) || seat.readAt < from || seat.readAt >= c.position) continue
+      if (!seat.ready || !seat.behind || seat.readAt < from || seat.readAt >= c.position) continue
       this.#passTo(seat, c.position)
     }
   }

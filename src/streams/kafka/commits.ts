@@ -1,16 +1,19 @@
 import type { Clock } from '../../runtime/clock.ts'
+import type { Log } from '../../runtime/log.ts'
 import { REASONS } from '../../sources/kafka/cluster.ts'
 import type { Health } from '../../sources/kafka/health.ts'
 import { encodeRuns } from '../../sources/kafka/settled-runs.ts'
 import { type CommitEntry, commitOffsets, deleteGroup, findCoordinator, type Membership } from '../../vendor/kafka/calls.ts'
 import { CODE, codeName, isLostCoordinator, isLostMembership } from '../../vendor/kafka/codes.ts'
 import { type BrokerAddress, type KafkaLink, troubleOf } from '../../vendor/kafka/link.ts'
+import { encodeEnd } from './replay-end.ts'
 import type { Follower, KafkaSeat } from './seat.ts'
 
 export interface GroupCommitParts {
   readonly link: KafkaLink
   readonly clock: Clock
   readonly health: Health
+  readonly log: Log
   anyBroker(): BrokerAddress
   /** The partitions are ours at this moment: nobody else commits them. */
   owner(): boolean
@@ -34,6 +37,8 @@ export function nobodyOf(group: string): Membership {
 
 /** Tells the group of every subscription what is settled, as Knative's dispatcher would, so that either can go on after the other. */
 export class GroupCommits {
+  /** Groups that are being deleted: one of the same name begins after that. */
+  readonly forgetting = new Set<Promise<void>>()
   readonly #o: GroupCommitParts
   #ticks = 0
   #offsetsOnly = false
@@ -80,7 +85,8 @@ export class GroupCommits {
       const renew = nowMs - seat.committedAtMs > RENEW_MS
       if (tracker.version === seat.committedVersion && !renew) continue
       const offset = tracker.committable
-      const metadata = this.#offsetsOnly ? '' : encodeRuns(offset, tracker.settledAbove())
+      const runs = this.#offsetsOnly ? '' : encodeRuns(offset, tracker.settledAbove())
+      const metadata = f.replay === null ? runs : encodeEnd(seat.until, f.replay.begunMs, runs)
       if (offset === seat.committed && metadata === seat.committedText && !renew) seat.committedVersion = tracker.version
       else said.push({ seat, version: tracker.version, entry: { topic: p.topic, partition: p.partition, offset, metadata } })
     }
@@ -162,7 +168,14 @@ export class GroupCommits {
   }
 
   /** The group goes with the subscription. */
-  async forget(f: Follower): Promise<void> {
+  forget(f: Follower): void {
+    const gone = this.#delete(f)
+      .catch((error: unknown) => this.#o.log.warn('a consumer group stays', { group: f.group, error }))
+      .finally(() => this.forgetting.delete(gone))
+    this.forgetting.add(gone)
+  }
+
+  async #delete(f: Follower): Promise<void> {
     while (f.committing !== null) await f.committing
     const at = await this.coordinator(f)
     if (at !== null) await deleteGroup(this.#o.link, at, f.group)

@@ -1,4 +1,5 @@
-import type { Backlog, Feed, ParkedStore } from '../../contract/feed.ts'
+import type { Backlog, Feed, ParkedStore, Start } from '../../contract/feed.ts'
+import type { LaneId } from '../../contract/ids.ts'
 import type { Reading } from './reading.ts'
 import { type KafkaSeat, StreamDelivery } from './seat.ts'
 
@@ -10,6 +11,8 @@ const NOTHING_PARKED: ParkedStore = {
   get: () => undefined,
   remove: () => Promise.resolve(0),
 }
+
+const COMMITTED: Start = { at: 'committed', otherwise: { at: 'latest' } }
 
 /** The feed of a stream on Kafka. Positions are offsets, lanes are partitions. */
 export function topicFeed(r: Reading): Feed {
@@ -47,6 +50,17 @@ export function topicFeed(r: Reading): Feed {
       return passed
     },
     flush: (signal) => r.flush(signal),
+    replays: {
+      begin: (key, of, from) => r.replays.begin(key, of, from),
+      // Where it stands and ends is kept in its group; without one it is over at once.
+      holds: () => true,
+      attach(sub, key, _from, end, of) {
+        const replay = { of, begunMs: Number(end), ends: new Map<LaneId, number>(), over: false, lookedMs: -Infinity }
+        r.follow(sub, key, COMMITTED, replay)
+      },
+      through: (sub) => r.replays.through(r.follower(sub)),
+      found: () => r.replays.found(),
+    },
     parked: NOTHING_PARKED,
     can: { seek: true, release: true, lease: false, ordered: true, exactBacklog: false },
   }

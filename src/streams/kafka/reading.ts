@@ -15,13 +15,14 @@ import { Bounds, topicIdIn } from './bounds.ts'
 import { GroupCommits } from './commits.ts'
 import { Head } from './head.ts'
 import type { ReadingParts } from './reading-parts.ts'
-import { Follower, HeadPartition, KafkaSeat } from './seat.ts'
+import { Replays } from './replays.ts'
+import { Follower, HeadPartition, KafkaSeat, type ReplayOf } from './seat.ts'
 import { Starter } from './starter.ts'
 import { aborted, within } from './waits.ts'
 
 const LAST_COMMIT_MS = 2_000
 const COMMIT_MS = 1_000
-const ENDS_EVERY_MS = 3_000
+const LOOK_EVERY_MS = 3_000
 
 /**
  * What the gateways of one group read of a topic:
@@ -33,6 +34,7 @@ const ENDS_EVERY_MS = 3_000
 export class Reading {
   readonly lanes = new Lanes()
   readonly followers = new Map<Key, Follower>()
+  readonly replays: Replays
   readonly #o: ReadingParts
   readonly #intake: Intake
   readonly #bySub: (Follower | undefined)[] = []
@@ -51,15 +53,13 @@ export class Reading {
   #running: Promise<void> | null = null
   /** -1 = not known yet; a topic that is missing has none. */
   #partitionCount = -1
-  /** Groups that are being deleted: one of the same name begins after that. */
-  readonly #forgetting = new Set<Promise<void>>()
   /** Events that were gone from the log before they could be read. */
   lost = 0
 
   constructor(intake: Intake, o: ReadingParts) {
     this.#o = o
     this.#intake = intake
-    const { options, clock, log, links, cluster } = o
+    const { options, log, links, cluster } = o
     this.#wrap = { namespace: options.namespace, name: options.name, topic: o.topic, keyType: 'string' }
     this.#starts = { link: links.call, cluster, lanes: this.lanes, options }
     this.#member = new GroupMember({
@@ -81,9 +81,8 @@ export class Reading {
     this.#head = this.#newHead()
     this.#catchUp = this.#newCatchUp()
     this.#commits = new GroupCommits({
+      ...o,
       link: links.call,
-      clock,
-      health: o.health,
       anyBroker: () => cluster.anyBroker(),
       owner: () => this.#member.membership !== null,
     })
@@ -92,7 +91,6 @@ export class Reading {
       starts: this.#starts,
       commits: this.#commits,
       signal: this.#stop.signal,
-      forgetting: this.#forgetting,
       owns: (lane) => this.#member.owned.has(lane),
       begins: (lane) => this.#member.membership === null || this.#member.owned.has(lane),
       begin: (f, starts) => this.#seat(f, starts),
@@ -105,13 +103,19 @@ export class Reading {
       missed: (events) => (this.lost += events),
       wake: (p) => this.#fetching.wake(p),
     })
+    this.replays = new Replays({
+      ...o,
+      starts: this.#starts,
+      commits: this.#commits,
+      bounds: this.#bounds,
+      followers: this.followers,
+      owned: () => this.#member.owned,
+    })
   }
 
   #newHead(): Head {
-    const { clock, log } = this.#o
     return new Head(this.#intake, {
-      clock,
-      log,
+      ...this.#o,
       wrap: this.#wrap,
       follower: (sub) => this.#bySub[sub],
       followers: () => this.followers.values(),
@@ -121,11 +125,10 @@ export class Reading {
   }
 
   #newCatchUp(): CatchUp {
-    const { clock, log, links, cluster } = this.#o
+    const { links, cluster } = this.#o
     return new CatchUp(this.#intake, {
+      ...this.#o,
       link: links.laggards,
-      clock,
-      log,
       wrap: this.#wrap,
       leader: (p) => cluster.view?.brokers.get(cluster.leader(p.topic, p.partition)),
       first: (p) => this.#bounds.first(p),
@@ -141,10 +144,13 @@ export class Reading {
     return this.#bySub[sub]
   }
 
-  follow(sub: SubId, key: Key, from: Start): void {
+  /** `replay`: it is a second reader of another subscription, which was begun before. */
+  follow(sub: SubId, key: Key, from: Start, replay: ReplayOf | null = null): void {
     this.#begin()
     let f = this.followers.get(key)
-    if (f === undefined) this.followers.set(key, (f = new Follower(key, this.#o.groupOf(key), from)))
+    const group = replay === null ? this.#o.groupOf(key) : this.replays.groupOf(key, replay.of)
+    if (f === undefined) this.followers.set(key, (f = new Follower(key, group, from)))
+    f.replay ??= replay
     f.sub = sub
     f.from = from
     f.attached = true
@@ -155,7 +161,7 @@ export class Reading {
       seat.comeBack()
       this.place(seat)
     }
-    if (from.at === 'committed') this.#starter.load(f, true)
+    if (from.at === 'committed') this.#starter.load(f, replay === null)
     else void this.seek(sub, from).catch(() => {})
   }
 
@@ -173,11 +179,8 @@ export class Reading {
     const f = this.followers.get(key)
     if (f === undefined || f.attached) return false
     this.followers.delete(key)
-    const gone = this.#commits
-      .forget(f)
-      .catch((error: unknown) => this.#o.log.warn('a consumer group stays', { group: f.group, error }))
-      .finally(() => this.#forgetting.delete(gone))
-    this.#forgetting.add(gone)
+    this.replays.ended(f)
+    this.#commits.forget(f)
     return true
   }
 
@@ -207,10 +210,7 @@ export class Reading {
   }
 
   settled(seat: KafkaSeat): void {
-    seat.touched = true
-    if (!seat.stuck || seat.tracker.window > STUCK_UNTIL) return
-    seat.stuck = false
-    this.place(seat)
+    if (seat.settled()) this.place(seat)
   }
 
   released(seat: KafkaSeat): void {
@@ -228,8 +228,8 @@ export class Reading {
       const from = seat.tracker.beginReread()
       if (from >= 0) seat.readAt = Math.min(from, seat.readAt)
     }
-    if (seat.atHead) return
-    if (seat.readAt < p.head) return this.#catchUp.want(seat)
+    if (seat.behind) return this.#catchUp.want(seat)
+    if (seat.atHead || seat.until < Infinity) return
     if (p.heads === 0 && seat.readAt > p.head) p.moveHead(seat.readAt)
     seat.join()
     p.open = true
@@ -284,7 +284,10 @@ export class Reading {
     this.#running = this.#member.run(this.#stop.signal)
     this.#timers = [
       clock.every(COMMIT_MS, () => this.#commits.tick(this.followers.values())),
-      clock.every(ENDS_EVERY_MS, () => void this.#bounds.readEnds([...this.#partitions.values()])),
+      clock.every(LOOK_EVERY_MS, () => {
+        void this.#bounds.readEnds([...this.#partitions.values()])
+        void this.replays.tick()
+      }),
     ]
   }
 
@@ -383,16 +386,10 @@ export class Reading {
     this.#o.log.error(why, { topic: p.topic, partition: p.partition, offset })
     this.#intake.lost([p.lane])
     const seats = [...this.followers.values()].flatMap((f) => f.seats[p.lane] ?? [])
-    for (const seat of seats) {
-      seat.restart(offset, [])
-      seat.blocked = false
-    }
+    for (const seat of seats) seat.beginAnew(offset)
     p.moveHead(offset)
     p.end = -1
     this.#intake.assigned([p.lane])
     for (const seat of seats) this.place(seat)
   }
 }
-
-/** A window that was full is read on when half of it is settled. */
-const STUCK_UNTIL = 32_768

@@ -9,6 +9,8 @@ import type { BrokerAddress } from '../../vendor/kafka/link.ts'
 
 /** What a delivery costs beside its bytes: the event, the delivery and their strings. */
 const OVERHEAD_BYTES = 512
+/** A window that was full is read on when half of it is settled. */
+const STUCK_UNTIL = 32_768
 const NO_STORY: readonly AttemptStory[] = Object.freeze([])
 
 /** A partition that is ours, as the head reads it: its tracker holds nothing but the position the head has come to. */
@@ -52,6 +54,8 @@ export class Follower {
   beforeTopic = false
   /** It is on its way to another place: nothing is offered before it is there. */
   seeking = false
+  /** A second reader of the subscription `of`, up to an end in each partition; null = a live one. */
+  replay: ReplayOf | null = null
 
   constructor(key: Key, group: string, from: Start) {
     this.key = key
@@ -60,13 +64,26 @@ export class Follower {
   }
 }
 
+/** What a follower that is a replay has beside. */
+export interface ReplayOf {
+  readonly of: Key
+  readonly begunMs: number
+  /** The first offset of each partition that is not its business. */
+  readonly ends: Map<LaneId, number>
+  /** Read and settled to its end by everybody. */
+  over: boolean
+  /** When Kafka was asked last whether it is. */
+  lookedMs: number
+}
+
 /**
  * One subscription's place in one partition.
  *
  *   behind ── caught up ──▶ head ── lane or window full, given back ──▶ behind
  *
  * At the head it costs nothing but what matches; its tracker is moved up when somebody asks. Behind it is read by a
- * catch-up reader from `readAt` on. While its lane is blocked or its window full it is offered nothing.
+ * catch-up reader from `readAt` on. While its lane is blocked or its window full it is offered nothing. A replay is always
+ * behind, until it is at its end.
  */
 export class KafkaSeat {
   readonly follower: Follower
@@ -82,6 +99,8 @@ export class KafkaSeat {
   stuck = false
   /** Waits for a catch-up reader, or has one. */
   queued = false
+  /** The first offset that is not its business: a replay ends there and never joins the head. */
+  until: number
   /** Below that its events may have been offered before, in this process. */
   seenBelow: number
   /** Something was settled since the last commit. */
@@ -99,6 +118,7 @@ export class KafkaSeat {
     this.partition = p
     this.tracker = new PositionTracker(at.offset, at.settled)
     this.readAt = at.offset
+    this.until = f.replay?.ends.get(p.lane) ?? Infinity
     this.seenBelow = at.offset
     this.committed = at.offset
     this.committedText = at.text
@@ -108,6 +128,11 @@ export class KafkaSeat {
   /** Whether it may be offered something. */
   get ready(): boolean {
     return this.follower.attached && !this.follower.seeking && !this.blocked && !this.stuck && !this.partition.held
+  }
+
+  /** Has to be read on by a catch-up reader. */
+  get behind(): boolean {
+    return !this.atHead && this.readAt < (this.until === Infinity ? this.partition.head : this.until)
   }
 
   /** Brings the tracker up to what the head has passed. */
@@ -144,6 +169,21 @@ export class KafkaSeat {
     this.committedVersion = -1
   }
 
+  /** Something of it was settled; true = its window has room again. */
+  settled(): boolean {
+    this.touched = true
+    if (!this.stuck || this.tracker.window > STUCK_UNTIL) return false
+    this.stuck = false
+    return true
+  }
+
+  /** The offsets of its partition mean nothing any more: it reads on there, and a replay has nothing left to read. */
+  beginAnew(offset: number): void {
+    if (this.until < Infinity) this.until = offset
+    this.restart(offset, [])
+    this.blocked = false
+  }
+
   /** Attached again: everything that is not settled is offered again. */
   comeBack(): void {
     this.catchUp()
@@ -161,6 +201,7 @@ export class KafkaSeat {
 
   get unread(): number {
     const { partition: p } = this
+    if (this.until < Infinity) return Math.max(0, this.until - this.readAt)
     return Math.max(0, Math.max(p.end, p.head) - (this.atHead ? Math.max(p.head, this.joinAt) : this.readAt))
   }
 }

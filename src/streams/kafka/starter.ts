@@ -9,7 +9,8 @@ import { readCommitted } from '../../vendor/kafka/calls.ts'
 import { CODE } from '../../vendor/kafka/codes.ts'
 import type { BrokerAddress } from '../../vendor/kafka/link.ts'
 import { type GroupCommits, nobodyOf } from './commits.ts'
-import type { Follower } from './seat.ts'
+import { replayStarts } from './replay-end.ts'
+import type { Follower, ReplayOf } from './seat.ts'
 
 export interface StarterParts {
   readonly topic: string
@@ -20,8 +21,6 @@ export interface StarterParts {
   readonly random: Random
   readonly health: Health
   readonly signal: AbortSignal
-  /** Groups that are being deleted: one of the same name begins after that. */
-  readonly forgetting: ReadonlySet<Promise<void>>
   owns(lane: LaneId): boolean
   /** Whether we are the one of the group who lets new subscriptions begin: the owner of this lane; anybody before there is a group. */
   begins(lane: LaneId): boolean
@@ -89,7 +88,7 @@ export class Starter {
 
   /** One look; false = not now. */
   async once(f: Follower): Promise<boolean> {
-    const { topic, cluster, starts, commits, forgetting } = this.#o
+    const { topic, cluster, starts, commits } = this.#o
     const partitions = cluster.topic(topic)?.partitions.map((_, i) => i) ?? []
     if (partitions.length === 0) {
       await cluster.refresh()
@@ -97,10 +96,11 @@ export class Starter {
       if (cluster.topic(topic)?.code === CODE.unknownTopicOrPartition) f.beforeTopic = true
       return false
     }
-    await Promise.all(forgetting)
+    await Promise.all(commits.forgetting)
     const all = [...starts.lanes.all([{ topic, partitions }])]
     const at = await commits.coordinator(f)
     if (at === null) return false
+    if (f.replay !== null) return this.#replay(f, f.replay, at)
     if (!this.#o.begins(starts.lanes.of(topic, 0)) && !(await this.#begun(at, f, partitions))) return false
     const nobody = nobodyOf(f.group)
     const seen = new Set(f.beforeTopic ? [topic] : [])
@@ -115,6 +115,18 @@ export class Starter {
     const codes = await commits.commit(f, entries)
     if (codes.some((c) => c !== CODE.none)) return false
     this.#o.begin(f, ours)
+    return true
+  }
+
+  /** Its beginning was settled by whoever began it; without one it is over already. */
+  async #replay(f: Follower, replay: ReplayOf, at: BrokerAddress): Promise<boolean> {
+    const found = await replayStarts(this.#o.starts, at, f.group, replay.begunMs)
+    if (found.length === 0) replay.over = true
+    for (const { lane, end } of found) replay.ends.set(lane, end)
+    this.#o.begin(
+      f,
+      found.filter((s) => this.#o.owns(s.lane) && f.seats[s.lane] === undefined),
+    )
     return true
   }
 
