@@ -4,6 +4,7 @@ import { connectBacklogs } from './engine/backlog.ts'
 import { demandView } from './engine/demand-view.ts'
 import { destinationOf } from './engine/destinations.ts'
 import type { Engine } from './engine/engine.ts'
+import { createHand } from './engine/hand.ts'
 import { eventTypesOf, watchedStreams } from './engine/event-types.ts'
 import { createIdTables } from './engine/id-table.ts'
 import { createOperations } from './engine/operations.ts'
@@ -72,7 +73,15 @@ export async function startGateway(settings: GatewaySettings, parts: GatewayPart
   const { engine, machine, services } = path
 
   // What was being replayed when the last process ended goes on.
-  const replays = createReplays({ engine, machine, ids, clock, log, file: join(settings.dataDir, 'replays.json') })
+  const replays = createReplays({
+    engine,
+    machine,
+    ids,
+    clock,
+    log,
+    paused: path.paused,
+    file: join(settings.dataDir, 'replays.json'),
+  })
 
   // The data port listens before the plan is applied, so that its address is known to whoever tells it to a subscriber. Until
   // then it says 503: whoever is answered otherwise finds everything behind the answer in place.
@@ -202,6 +211,7 @@ function operationsOf(
     dataUrl: o.dataUrl,
     reload: o.reload,
     replays: o.replays,
+    hand: createHand({ ...o.path, replays: o.replays, log }),
     redeliver: createRedeliver({ engine, machine, clock, targetFor: (uri) => engine.targetFor(uri) }),
     clock,
     log,

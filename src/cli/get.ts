@@ -40,8 +40,17 @@ export function row(r: ResourceStatus): string[] {
     ready?.status ?? 'Unknown',
     r.status.address?.url ?? '',
     backlog === undefined ? '' : String(backlog.events),
-    ready?.message ?? '',
+    [ready?.message ?? '', pausedText(r.sluice['paused'] as Readonly<Record<string, number>> | undefined)]
+      .filter((text) => text !== '')
+      .join('; '),
   ]
+}
+
+/** By subscription: how many events wait for it. */
+function pausedText(paused: Readonly<Record<string, number>> | undefined): string {
+  if (paused === undefined) return ''
+  const events = Object.values(paused).reduce((sum, n) => sum + n, 0)
+  return events === 0 ? 'paused' : `paused, ${events} events wait`
 }
 
 function one(r: ResourceStatus, args: Parsed): number {

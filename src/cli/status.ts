@@ -14,7 +14,7 @@ export const status: Command = {
     if (wantsJson(args))
       print({
         ready: unready.length === 0,
-        items: items.map((r) => ({ kind: r.kind, ...r.metadata, conditions: r.status.conditions })),
+        items: items.map((r) => ({ kind: r.kind, ...r.metadata, conditions: r.status.conditions, paused: r.sluice['paused'] })),
       })
     else {
       process.stdout.write(table(['KIND', 'NAMESPACE', 'NAME', 'READY', 'ADDRESS', 'BACKLOG', 'REASON'], items.map(row)))

@@ -31,6 +31,8 @@ export interface EngineParts {
   readonly services: Services
   readonly sender: Sender
   readonly custody: Custody
+  /** Subscriptions that begin paused; none unless said. */
+  readonly paused?: (key: Key) => boolean
   readonly openers: Openers
   /** Name of this gateway in `Sluice-Hop`. */
   readonly hopId: string
@@ -155,6 +157,8 @@ export function createEngine(parts: EngineParts): Engine {
     }
     const id = ids.subs.of(plan.key)
     machine.add(id, from.seat, specOf(plan))
+    // Before its feed offers the first event.
+    if (parts.paused?.(plan.key) === true) machine.pause(id)
     subscriptions.set(plan.key, { id, plan, seat: from.seat, feed: from.feed })
     from.feed.attach(id, plan.key, plan.start, plan.order)
   }

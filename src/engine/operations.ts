@@ -1,4 +1,4 @@
-import type { ParkedEntry, ParkedStore } from '../contract/feed.ts'
+import type { Backlog, ParkedEntry, ParkedStore } from '../contract/feed.ts'
 import type { Key } from '../contract/ids.ts'
 import type { ResourceView } from '../contract/plan.ts'
 import type { CloudEvent } from '../event/event.ts'
@@ -13,7 +13,9 @@ import type { Services } from '../services/services.ts'
 import type { DeliveryMachine } from '../subscription/machine.ts'
 import type { Custody } from '../store/custody.ts'
 import { conditionsOf, type Trouble } from './conditions.ts'
-import type { Engine, RunningSubscription } from './engine.ts'
+import type { Engine } from './engine.ts'
+import type { Hand } from './hand.ts'
+import type { Paused } from './paused.ts'
 import type { Replays } from './replays.ts'
 import { isKind } from './kinds.ts'
 
@@ -30,21 +32,14 @@ export interface OperationsParts {
   /** Sends one parked event again, to the subscription it came from or somewhere else; resolves with success. */
   readonly redeliver: (key: Key, event: CloudEvent, to: string) => Promise<boolean>
   readonly replays: Replays
+  readonly paused: Paused
+  readonly hand: Hand
   readonly clock: Clock
   readonly log: Log
 }
 
 export function createOperations(parts: OperationsParts): Operations {
-  const { engine, machine } = parts
-  const running = (key: Key): RunningSubscription => {
-    const subscription = engine.subscriptions.get(key)
-    if (subscription === undefined)
-      throw new Fault(
-        'admin.refused',
-        `there is no subscription ${key}; there are: ${[...engine.subscriptions.keys()].join(', ') || 'none'}`,
-      )
-    return subscription
-  }
+  const { engine } = parts
   const stores = (): ParkedStore[] => [
     ...new Set([...engine.streams.values(), ...engine.sources.values()].map((s) => s.feed.parked).concat(parts.custody.parked)),
   ]
@@ -98,22 +93,17 @@ export function createOperations(parts: OperationsParts): Operations {
         )
       }
     },
-    pause: (key) => machine.pause(running(key).id),
-    resume: (key) => machine.resume(running(key).id),
-    replay: async (key, from) => parts.replays.start(running(key).plan.key, from),
+    pause: (key) => parts.hand.pause(key),
+    resume: (key) => parts.hand.resume(key),
+    replay: (key, from, rewind) => parts.hand.replay(key, from, rewind),
+    skip: (key) => parts.hand.skip(key),
     purge(key) {
       if (engine.subscriptions.has(key))
         throw new Fault('admin.refused', `${key} is in the manifests; remove it there first, then purge what it left`)
       parts.replays.forget(key)
+      parts.paused.remove([key])
       if (!engine.forget(key)) throw new Fault('admin.refused', `nothing is left of ${key}`)
       return Promise.resolve()
-    },
-    async skip(key) {
-      const subscription = running(key)
-      const events = subscription.feed.backlog(subscription.id).events
-      await subscription.feed.seek(subscription.id, { at: 'latest' })
-      parts.log.warn('unread events were dropped as told', { subscription: key, events })
-      return { events }
     },
     reload: parts.reload,
   }
@@ -172,7 +162,9 @@ function numbersOf(parts: OperationsParts, view: ResourceView): Record<string, u
   for (const item of view.items) {
     const subscription = parts.engine.subscriptions.get(item)
     if (subscription !== undefined) {
-      numbers['backlog'] = subscription.feed.backlog(subscription.id)
+      numbers['backlog'] = added(numbers['backlog'] as Backlog | undefined, subscription.feed.backlog(subscription.id))
+      const held = parts.hand.pausedWith(item)
+      if (held !== undefined) numbers['paused'] = { ...(numbers['paused'] as object | undefined), [item]: held.events }
       numbers['counters'] = parts.machine.state(subscription.id)
       const replays = parts.replays.of(item)
       if (replays.length > 0) numbers['replays'] = replays
@@ -185,6 +177,17 @@ function numbersOf(parts: OperationsParts, view: ResourceView): Record<string, u
     if (revisions.length > 0) numbers['revisions'] = revisions
   }
   return numbers
+}
+
+/** A flow has a subscription a step. */
+function added(sum: Backlog | undefined, more: Backlog): Backlog {
+  if (sum === undefined) return more
+  const oldest = [sum.oldestMs, more.oldestMs].filter((ms) => ms > 0)
+  return {
+    events: sum.events + more.events,
+    exact: sum.exact && more.exact,
+    oldestMs: oldest.length === 0 ? 0 : Math.min(...oldest),
+  }
 }
 
 function parkedView(entry: ParkedEntry): ParkedView {

@@ -1,12 +1,13 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { FoundReplay, ReplayEnd, ReplayFeed, Start } from '../contract/feed.ts'
 import type { Key } from '../contract/ids.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { Fault, messageOf } from '../runtime/errors.ts'
+import { Fault } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { DeliveryMachine } from '../subscription/machine.ts'
 import type { Engine, RunningSubscription } from './engine.ts'
 import type { IdTables } from './id-table.ts'
+import type { Paused } from './paused.ts'
+import { readList, writeList } from './remembered.ts'
 
 export interface ReplaysParts {
   readonly engine: Engine
@@ -14,6 +15,8 @@ export interface ReplaysParts {
   readonly ids: IdTables
   readonly clock: Clock
   readonly log: Log
+  /** What a person has paused stays so when its replay has ended. */
+  readonly paused: Paused
   /** Where running replays are remembered, so that a restart goes on with them. */
   readonly file: string
 }
@@ -33,6 +36,8 @@ export interface Replays {
   /** Goes on with what an earlier process, or a plan before this one, left unfinished. After every plan that was applied. */
   pickUp(): void
   of(key: Key): readonly ReplayState[]
+  /** The live reader of an ordered subscription waits for its replay. */
+  holds(key: Key): boolean
   /** Ends and forgets the replays of a subscription that is purged. */
   forget(key: Key): void
 }
@@ -60,7 +65,7 @@ export function createReplays(parts: ReplaysParts): Replays {
   /** Names that are being settled. */
   const naming = new Set<Key>()
 
-  const remember = (): void => writeRemembered(parts.file, [...known.values()])
+  const remember = (): void => writeList(parts.file, [...known.values()])
   const running = (r: Remembered): RunningSubscription | undefined => engine.replays.get(r.replay)
 
   const begin = (r: Remembered, start: Start): void => {
@@ -68,7 +73,7 @@ export function createReplays(parts: ReplaysParts): Replays {
     if (live?.feed.replays === undefined) return
     const id = ids.subs.of(r.replay)
     // Two readers of an ordered one would mix old and new: the live one waits.
-    if (live.plan.order === 'ordered' && !machine.state(live.id).paused) {
+    if (live.plan.order === 'ordered') {
       waiting.add(r.subscription)
       machine.pause(live.id)
     }
@@ -128,7 +133,7 @@ export function createReplays(parts: ReplaysParts): Replays {
   const letGo = (subscription: Key): void => {
     if ([...known.values()].some((r) => r.subscription === subscription) || !waiting.delete(subscription)) return
     const live = engine.subscriptions.get(subscription)
-    if (live !== undefined) machine.resume(live.id)
+    if (live !== undefined && !parts.paused.has(subscription)) machine.resume(live.id)
   }
 
   return {
@@ -136,12 +141,7 @@ export function createReplays(parts: ReplaysParts): Replays {
       const live = engine.subscriptions.get(key)
       if (live === undefined) throw new Fault('admin.refused', `there is no subscription ${key}`)
       const { replays } = live.feed
-      if (replays === undefined) {
-        throw new Fault(
-          'admin.refused',
-          `${key} cannot be replayed: its system gives a subscription one position; set the offsets of its group back instead`,
-        )
-      }
+      if (replays === undefined) throw new Fault('admin.refused', `${key} cannot have a second reader`)
       const { replay, until, events } = await name(replays, key, from)
       const r: Remembered = { replay, subscription: key, from, until, through: false }
       known.set(replay, r)
@@ -170,6 +170,7 @@ export function createReplays(parts: ReplaysParts): Replays {
         const { delivered, waiting } = machine.state(reader.id)
         return [{ replay: r.replay, until: r.until, unread: reader.feed.backlog(reader.id).events, delivered, waiting }]
       }),
+    holds: (key) => waiting.has(key),
     forget(key) {
       for (const r of known.values()) {
         if (r.subscription !== key) continue
@@ -181,26 +182,7 @@ export function createReplays(parts: ReplaysParts): Replays {
 }
 
 function readRemembered(file: string, log: Log): readonly Remembered[] {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch {
-    return []
-  }
-  try {
-    // Earlier versions kept the end as a number.
-    return (JSON.parse(text) as (Omit<Remembered, 'until'> & { until: ReplayEnd | number })[]).map((r) => ({
-      ...r,
-      until: String(r.until),
-    }))
-  } catch (e) {
-    log.warn('the list of running replays cannot be read; they do not go on', { file, error: messageOf(e) })
-    return []
-  }
-}
-
-/** Written beside and renamed, so that a crash leaves the old list or the new one. */
-function writeRemembered(file: string, all: readonly Remembered[]): void {
-  writeFileSync(`${file}.new`, JSON.stringify(all), { mode: 0o600 })
-  renameSync(`${file}.new`, file)
+  const list = readList(file, log, 'the list of running replays cannot be read; they do not go on')
+  // Earlier versions kept the end as a number.
+  return (list as (Omit<Remembered, 'until'> & { until: ReplayEnd | number })[]).map((r) => ({ ...r, until: String(r.until) }))
 }

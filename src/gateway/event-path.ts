@@ -5,6 +5,7 @@ import type { Plan } from '../contract/plan.ts'
 import { createCallbackDesk } from '../engine/callback-desk.ts'
 import { createEngine, type Engine } from '../engine/engine.ts'
 import type { IdTables } from '../engine/id-table.ts'
+import { openPaused, type Paused } from '../engine/paused.ts'
 import { tracedSender } from '../engine/traced.ts'
 import { budgetBytes, createBudget } from '../flow/budget.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
@@ -26,6 +27,7 @@ export interface EventPath {
   readonly callbacks: ReturnType<typeof createCallbackDesk>
   readonly machine: DeliveryMachine
   readonly engine: Engine
+  readonly paused: Paused
 }
 
 /** Proxied requests that may wait for a credit, per revision. */
@@ -75,6 +77,9 @@ export async function openEventPath(
   const callbackUrl = (token: string): string => callbacks.urlOf(token)
   const machine: DeliveryMachine = createDeliveryMachine({ clock, random, log, observer, budget, leases, newToken, callbackUrl })
 
+  // What people paused is so from the first event on.
+  const paused = openPaused(join(settings.dataDir, 'paused.json'), log)
+
   // The engine holds what runs and applies the difference of two plans.
   const uidOf = (key: string): string => {
     const plan = engine.plan()
@@ -91,11 +96,12 @@ export async function openEventPath(
     services,
     sender,
     custody,
+    paused: (key) => paused.has(key),
     hopId,
     serviceHost: hostOf,
     openers,
   })
-  return { sender, services, custody, leases, callbacks, machine, engine }
+  return { sender, services, custody, leases, callbacks, machine, engine, paused }
 }
 
 function servicesOf(settings: GatewaySettings, { clock, log }: GatewayParts, observer: Observer): Services {

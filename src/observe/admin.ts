@@ -103,16 +103,14 @@ function writes(operations: Operations): AdminRoute[] {
       const ids = fieldOf(c.body, 'ids')
       return { json: { purged: await operations.parkedPurge(keyOf(c), Array.isArray(ids) ? ids.map(String) : 'all') } }
     }),
-    post('/api/v1/subscriptions/:kind/:namespace/:name/pause', (c) => {
-      operations.pause(keyOf(c))
-      return { json: { paused: true } }
-    }),
-    post('/api/v1/subscriptions/:kind/:namespace/:name/resume', (c) => {
-      operations.resume(keyOf(c))
-      return { json: { paused: false } }
-    }),
+    post('/api/v1/subscriptions/:kind/:namespace/:name/pause', (c) => ({
+      json: { paused: true, ...operations.pause(keyOf(c)) },
+    })),
+    post('/api/v1/subscriptions/:kind/:namespace/:name/resume', (c) => ({
+      json: { paused: false, ...operations.resume(keyOf(c)) },
+    })),
     post('/api/v1/subscriptions/:kind/:namespace/:name/replay', async (c) => ({
-      json: await operations.replay(keyOf(c), startOf(fieldOf(c.body, 'from'))),
+      json: await operations.replay(keyOf(c), startOf(fieldOf(c.body, 'from')), fieldOf(c.body, 'rewind') === true),
     })),
     post('/api/v1/subscriptions/:kind/:namespace/:name/skip', async (c) => ({ json: await operations.skip(keyOf(c)) })),
     post('/api/v1/subscriptions/:kind/:namespace/:name/purge', async (c) => {

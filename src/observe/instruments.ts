@@ -128,6 +128,9 @@ export const INSTRUMENTS: readonly Instrument[] = [
   ofSubscriptions('sluice_subscription_held', 'gauge', '1 while it reads nothing (paused, unresolved, parked full).', (s) =>
     s.paused || s.held !== '' ? 1 : 0,
   ),
+  ofSubscriptions('sluice_subscription_paused', 'gauge', '1 while somebody has paused it; its backlog is what it holds.', (s) =>
+    s.paused ? 1 : 0,
+  ),
   ofKeys(
     {
       name: 'sluice_subscription_filter_failures',

@@ -63,6 +63,19 @@ export interface ParkedReplay {
   readonly ids: readonly string[]
 }
 
+/** What a pause or its end is about: the subscriptions, and how many events they hold and have not read. */
+export interface PauseAnswer {
+  readonly subscriptions: readonly Key[]
+  readonly events: number
+}
+
+/** `beside`: by a second reader, the live one is untouched. `rewind`: the live position was set back. */
+export interface ReplayAnswer {
+  readonly how: 'beside' | 'rewind'
+  /** So many will be read, as far as it is known. */
+  readonly events: number
+}
+
 /** Everything a person or tool can ask of a running gateway. Faults say what is wrong with the call. */
 export interface Operations {
   ready(): { readonly ready: boolean; readonly degraded: readonly Degraded[] }
@@ -85,10 +98,11 @@ export interface Operations {
     how: ParkedReplay,
   ): Promise<{ readonly matched: number; readonly replayed: number; readonly failed: number }>
   parkedPurge(key: Key, ids: readonly string[] | 'all'): Promise<number>
-  pause(key: Key): void
-  resume(key: Key): void
-  /** Starts a second, temporary reader from that point to now. */
-  replay(key: Key, from: Start): Promise<{ readonly events: number }>
+  /** One subscription, or all of a resource. Remembered over a restart. */
+  pause(key: Key): PauseAnswer
+  resume(key: Key): PauseAnswer
+  /** Starts a second, temporary reader from that point to now; with `rewind` sets the live position back instead. */
+  replay(key: Key, from: Start, rewind: boolean): Promise<ReplayAnswer>
   /** Forgets a removed subscription's position and everything it held. */
   purge(key: Key): Promise<void>
   /** Drops what the subscription has not read yet, aloud. */
