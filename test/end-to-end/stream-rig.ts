@@ -6,34 +6,40 @@ import { runCli, startGateway, trigger, type GatewayOptions, type RunningGateway
 import { parseExposition, type Exposition } from '../observe/exposition-parser.ts'
 import { startSink, type Answer, type Sink } from '../sink.ts'
 
-/** A server that a test may kill. */
-export interface OwnServer {
-  readonly address: string
+/** A server of the system; `A` is what the manifests have to know of it. */
+export interface RunningServer<A> {
+  readonly address: A
+  stop(): Promise<void>
+}
+
+/** One that a test may kill. */
+export interface OwnServer<A> extends RunningServer<A> {
   /** SIGKILL; the data stays. */
   kill(): Promise<void>
   /** On the same address and data; resolves when it listens again. */
   restart(): Promise<void>
-  stop(): Promise<void>
 }
 
 /** One message system as the common suite sees it. */
-export interface SystemUnderTest {
+export interface SystemUnderTest<A> {
   readonly name: string
   /** Behind the suite's name: '' when it runs, else why it is skipped. */
   readonly note: string
   readonly skip: boolean
-  /** The server all tests share, as the manifests say it; '' = the system is in the gateway. */
-  readonly address: string
+  /** The server all rows share. */
+  start(): Promise<RunningServer<A>>
+  /** Where nobody listens; null = the system is in the gateway. */
+  readonly nowhere: A | null
   /** A Broker of this name on the server at `address`, with everything it needs. */
-  broker(address: string, name: string): unknown[]
+  broker(address: A, name: string): unknown[]
   /** A channel of the system's own kind. */
-  channel(address: string, name: string): { readonly manifests: unknown[]; readonly apiVersion: string; readonly kind: string }
-  /** How a server of a test's own is started; null = there is none that could die alone. */
-  readonly own: { readonly skip: boolean; readonly note: string; start(): Promise<OwnServer> } | null
+  channel(address: A, name: string): { readonly manifests: unknown[]; readonly apiVersion: string; readonly kind: string }
+  /** How a server is had that may be killed; null = there is none that could die alone. */
+  readonly own: { readonly skip: boolean; readonly note: string; start(): Promise<OwnServer<A>> } | null
   /** A Broker whose login the server refuses, where servers of this kind ask for one. */
   readonly refused?: { readonly skip: boolean; start(name: string): Promise<{ manifests: unknown[]; stop(): Promise<void> }> }
   /** Puts bytes that are no event where the Broker's events stand. */
-  readonly raw?: (address: string, broker: string, bytes: Buffer) => Promise<void>
+  readonly raw?: (address: A, broker: string, bytes: Buffer) => Promise<void>
   /** `sluice.dev/delivery-order: ordered` can be had. */
   readonly ordered: boolean
   /** Gateways share what stands in it. */

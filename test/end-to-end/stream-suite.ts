@@ -17,9 +17,16 @@ import {
   send,
   sendAll,
   sendEvent,
+  type RunningServer,
   SOAK,
   type SystemUnderTest,
 } from './stream-rig.ts'
+
+/** The system, and the server that all rows share while they run. */
+interface Place<A> {
+  readonly system: SystemUnderTest<A>
+  readonly address: () => A
+}
 
 /** Attempts of a Trigger at once, everywhere here (`eager`). */
 const IN_FLIGHT = 32
@@ -30,27 +37,39 @@ const BACK_WITHIN_MS = 90_000
  * What every message system has to stand through real gateways: HTTP in → a Broker on the system → Triggers → a sink that
  * keeps a log. A system is one file that calls this with a `SystemUnderTest`.
  */
-export function streamSuite(system: SystemUnderTest): void {
+export function streamSuite<A>(system: SystemUnderTest<A>): void {
   describe.skipIf(system.skip)(`events on ${system.name}${system.note}`, () => {
+    let server: RunningServer<A> | null = null
+    beforeAll(async () => {
+      server = await system.start()
+    })
+    afterAll(() => server?.stop())
+    const at: Place<A> = {
+      system,
+      address() {
+        if (server === null) throw new Error('the server has not been started')
+        return server.address
+      },
+    }
     describe('one gateway', () => {
-      steadyRows(system)
+      steadyRows(at)
     })
     describe('a gateway that dies', () => {
-      killedRows(system)
+      killedRows(at)
     })
     if (system.shares)
       describe('two gateways', () => {
-        sharedRows(system)
+        sharedRows(at)
       })
     if (system.own !== null) {
       const { skip, note } = system.own
       describe.skipIf(skip)(`a server that dies${note}`, () => {
-        serverRows(system)
+        serverRows(at)
       })
     }
-    if (system.address !== '')
+    if (system.nowhere !== null)
       describe('a server that cannot be used', () => {
-        unusableRows(system)
+        unusableRows(at)
       })
   })
 }
@@ -68,7 +87,8 @@ async function allWell(g: RunningGateway): Promise<void> {
 }
 
 /** All rows that need a gateway and no death share one; each has a Broker of its own. */
-function steadyRows(system: SystemUnderTest): void {
+function steadyRows<A>(at: Place<A>): void {
+  const { system } = at
   const opened = new Opened()
   const names = {
     many: newName('many'),
@@ -94,11 +114,11 @@ function steadyRows(system: SystemUnderTest): void {
     sinks.pause = await opened.sink()
     sinks.raw = await opened.sink()
     sinks.channel = await opened.sink()
-    const channel = system.channel(system.address, names.channel)
+    const channel = system.channel(at.address(), names.channel)
     const ref = { apiVersion: channel.apiVersion, kind: channel.kind, name: names.channel }
     const half = { filter: { attributes: { half: 'yes' } } }
     const manifests = [
-      ...(['many', 'hangs', 'edges', 'pause', 'raw'] as const).flatMap((n) => system.broker(system.address, names[n])),
+      ...(['many', 'hangs', 'edges', 'pause', 'raw'] as const).flatMap((n) => system.broker(at.address(), names[n])),
       eager(`${names.many}-all`, names.many, `${sinks.many.url}all`),
       trigger(`${names.many}-half`, `${sinks.many.url}half`, { broker: names.many, spec: half }),
       eager(`${names.hangs}-hangs`, names.hangs, sinks.hangs.url, { 'sluice.dev/max-concurrency': '4' }),
@@ -107,7 +127,7 @@ function steadyRows(system: SystemUnderTest): void {
       trigger(`${names.edges}-json`, `${sinks.edges.url}json`, { broker: names.edges, spec: { delivery: { format: 'json' } } }),
       eager(`${names.pause}-t`, names.pause, sinks.pause.url),
       eager(`${names.raw}-t`, names.raw, sinks.raw.url),
-      ...(system.ordered ? orderedManifests(system, names.order, sinks.order.url) : []),
+      ...(system.ordered ? orderedManifests(at, names.order, sinks.order.url) : []),
       ...channel.manifests,
       subscription(`${names.channel}-a`, ref, `${sinks.channel.url}a`),
       subscription(`${names.channel}-b`, ref, `${sinks.channel.url}b`),
@@ -247,7 +267,7 @@ function steadyRows(system: SystemUnderTest): void {
   if (raw !== undefined)
     test('bytes that are no event are wrapped or parked, and in the way of nobody', async () => {
       expect(await sendEvent(url(names.raw), 'before')).toBe(202)
-      await raw(system.address, names.raw, Buffer.from([0x7b, 0x00, 0xff, 0x22]))
+      await raw(at.address(), names.raw, Buffer.from([0x7b, 0x00, 0xff, 0x22]))
       expect(await sendEvent(url(names.raw), 'after')).toBe(202)
       await until('what comes after it is delivered', () => missingFrom(sinks.raw, ['before', 'after']).length === 0)
       const ended = await until('it is wrapped or parked', async () => {
@@ -280,7 +300,7 @@ function steadyRows(system: SystemUnderTest): void {
     })
   else
     test('ordered delivery, which it cannot have, is refused by validate', async () => {
-      const file = writeManifests(temporaryFolder(), orderedManifests(system, names.order, 'http://127.0.0.1:1/'))
+      const file = writeManifests(temporaryFolder(), orderedManifests(at, names.order, 'http://127.0.0.1:1/'))
       const { code, out, err } = await runCli(['validate', '-f', file])
       expect(out + err).toMatch(/Trigger default\/order-\w+-t: .*delivery-order/)
       expect(code).toBe(1)
@@ -317,8 +337,8 @@ function subscription(name: string, channel: unknown, uri: string): unknown {
   }
 }
 
-function orderedManifests(system: SystemUnderTest, name: string, url: string): unknown[] {
-  return [...system.broker(system.address, name), eager(`${name}-t`, name, url, { 'sluice.dev/delivery-order': 'ordered' })]
+function orderedManifests<A>({ system, address }: Place<A>, name: string, url: string): unknown[] {
+  return [...system.broker(address(), name), eager(`${name}-t`, name, url, { 'sluice.dev/delivery-order': 'ordered' })]
 }
 
 /** Every event whose number ends in 3 or 7 is refused twice. */
@@ -406,7 +426,8 @@ const ODD_EVENTS: readonly (Readonly<Record<string, unknown>> & { readonly id: s
   { id: 'json-text', datacontenttype: 'text/plain', data: 'Zeile 1\r\nZeile 2\t😀' },
 ]
 
-function killedRows(system: SystemUnderTest): void {
+function killedRows<A>(at: Place<A>): void {
+  const { system } = at
   const opened = new Opened()
   afterEach(() => opened.close())
   const rounds = SOAK ? 20 : 2
@@ -416,7 +437,7 @@ function killedRows(system: SystemUnderTest): void {
     const sink = await opened.sink((_seen, response) => void setTimeout(() => response.writeHead(200).end(), 5))
     const listen = await freeAddress()
     const data = temporaryFolder()
-    const manifests = [...system.broker(system.address, name), eager(`${name}-t`, name, sink.url)]
+    const manifests = [...system.broker(at.address(), name), eager(`${name}-t`, name, sink.url)]
     let g = await opened.gateway({ manifests, data, listen })
     const f = flow([`http://${listen}/default/${name}`])
     opened.also(() => f.stop())
@@ -460,7 +481,7 @@ function killedRows(system: SystemUnderTest): void {
         broker: name,
         spec: { filter: { attributes: { type: t } }, delivery: { retry, backoffPolicy: 'linear', backoffDelay: 'PT7S' } },
       })
-    const manifests = [...system.broker(system.address, name), waits('late', 3), waits('never', 1), waits('other', 0)]
+    const manifests = [...system.broker(at.address(), name), waits('late', 3), waits('never', 1), waits('other', 0)]
     const data = temporaryFolder()
     let g = await opened.gateway({ manifests, data })
     const ids = (t: string): string[] => [0, 1, 2].map((n) => `${t}${n}`)
@@ -511,14 +532,15 @@ function killedRows(system: SystemUnderTest): void {
   })
 }
 
-function sharedRows(system: SystemUnderTest): void {
+function sharedRows<A>(at: Place<A>): void {
+  const { system } = at
   const opened = new Opened()
   afterEach(() => opened.close())
 
   test('share what stands in the system: each event once; when one is killed the other goes on', async () => {
     const name = newName('shared')
     const sink = await opened.sink((_seen, response) => void setTimeout(() => response.writeHead(200).end(), 2))
-    const manifests = [...system.broker(system.address, name), eager(`${name}-t`, name, sink.url)]
+    const manifests = [...system.broker(at.address(), name), eager(`${name}-t`, name, sink.url)]
     const first = await opened.gateway({ manifests })
     const listen = await freeAddress()
     const f = flow([`${first.listen}/default/${name}`, `http://${listen}/default/${name}`])
@@ -545,7 +567,8 @@ function sharedRows(system: SystemUnderTest): void {
   })
 }
 
-function serverRows(system: SystemUnderTest): void {
+function serverRows<A>(at: Place<A>): void {
+  const { system } = at
   const opened = new Opened()
   afterEach(() => opened.close())
 
@@ -586,7 +609,8 @@ function serverRows(system: SystemUnderTest): void {
   }, 400_000)
 }
 
-function unusableRows(system: SystemUnderTest): void {
+function unusableRows<A>(at: Place<A>): void {
+  const { system } = at
   const opened = new Opened()
   afterEach(() => opened.close())
 
@@ -614,7 +638,8 @@ function unusableRows(system: SystemUnderTest): void {
 
   test('because nobody listens: the reason is told, 503, nobody else is held up, and the gateway ends in time', async () => {
     const name = newName('nowhere')
-    await livesWith(name, system.broker('127.0.0.1:1', name))
+    if (system.nowhere === null) throw new Error('it is everywhere')
+    await livesWith(name, system.broker(system.nowhere, name))
   })
 
   const { refused } = system
