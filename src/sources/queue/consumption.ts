@@ -167,6 +167,7 @@ export class Consumption<M extends QueueMessage> {
     this.#closed = true
     this.offering.stop()
     this.#leases.stop()
+    await Promise.all(this.#lines.map((line) => line.consumer.quiesce?.(signal)))
     await this.#stored(signal)
     for (const hold of [...this.#holds.values()]) if (hold.state !== 'settled') this.#release(hold)
     await this.flush(signal)
@@ -178,7 +179,7 @@ export class Consumption<M extends QueueMessage> {
 
   #sinkOf(line: Line<M>): QueueSink<M> {
     return {
-      room: () => (this.offering.mayRead && !this.#closed ? line.room : 0),
+      room: () => (!this.#closed && this.offering.mayRead(line.due) ? line.room : 0),
       taken: (messages) => this.#take(line, messages),
       lost: (forgotten) => {
         if (forgotten) this.#forgotten(line)
@@ -233,7 +234,7 @@ export class Consumption<M extends QueueMessage> {
 
   #pump(): void {
     if (this.#closed) return
-    for (const line of this.#lines) line.consumer.pump()
+    for (const line of this.#lines) if (this.offering.mayRead(line.due)) line.consumer.pump()
   }
 
   // -- acknowledgements ---------------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ export class Consumption<M extends QueueMessage> {
       // The next one waits for it.
       gatherMs: ordered ? 0 : limits.gatherMs,
       freed: () => {
-        if (!this.#closed && this.offering.mayRead) line.consumer.pump()
+        if (!this.#closed && this.offering.mayRead(line.due)) line.consumer.pump()
       },
     })
   }

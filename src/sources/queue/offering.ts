@@ -73,9 +73,13 @@ export class Offering<M extends QueueMessage> {
     return this.#due.length + this.#fresh.length
   }
 
-  /** More may be asked for. */
-  get mayRead(): boolean {
-    return this.#open && !this.#stopped && this.unread === 0
+  /**
+   * More may be asked for: of what is new only while the lane has room. What was due is at hand when the lane has room again,
+   * or a deep queue would always be there first.
+   */
+  mayRead(due: boolean): boolean {
+    if (this.#stopped) return false
+    return due ? this.#due.length === 0 : this.#open && this.#fresh.length === 0
   }
 
   /** Nothing is offered any more. */
@@ -118,7 +122,7 @@ export class Offering<M extends QueueMessage> {
     this.#p.clock.soon(() => {
       this.#again = false
       this.run()
-      if (this.mayRead) this.#p.drained()
+      this.#p.drained()
     })
   }
 

@@ -8,6 +8,7 @@ import { openCustody } from '../../../src/store/custody.ts'
 import { MemoryKv } from '../../../src/store/memory-kv.ts'
 import { createQueueStream } from '../../../src/streams/queue/queue-stream.ts'
 import { streamContract } from '../contract.ts'
+import { until } from '../../until.ts'
 import { planOf, soon } from '../rig.ts'
 import { ServerDouble, SystemDouble } from './double.ts'
 
@@ -45,6 +46,9 @@ describe('the stream contract on a system of queues', () => {
       const o = opened.get(s)
       if (o === undefined) throw new Error('it was not opened here')
       await s.close(soon())
+      // Places are counted from the wall clock on: a restart takes longer than a millisecond.
+      const endedMs = Date.now()
+      await until('a millisecond has passed', () => Date.now() > endedMs)
       return open(o)
     },
   })

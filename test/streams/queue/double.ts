@@ -38,8 +38,9 @@ export interface Troubles {
   holdReady: (() => void)[] | null
   /** Publishing is answered only when told. */
   holdPublish: (() => void)[] | null
-  /** Publishing fails with this. */
+  /** Publishing ends with this. */
   refuses: Appended | null
+  seekFails: Error | null
 }
 
 /** One place in the double's server: what is ready, and what was handed over and is not acknowledged. */
@@ -67,10 +68,12 @@ export class ServerDouble {
     holdReady: null,
     holdPublish: null,
     refuses: null,
+    seekFails: null,
   }
   leaseMs = 0
   maxDeliveries = 0
   ids = true
+  seeks = true
   /** Most messages a consumer asks for at once. */
   prefetch = 256
   readonly acknowledged: string[] = []
@@ -296,7 +299,15 @@ export class SystemDouble implements QueueSystem<DoubleMessage> {
       server.from(place, from)
     }
     const due = server.place(`${key}/due`)
+    const seek = (to: Start): Promise<void> => {
+      if (server.trouble.seekFails !== null) return Promise.reject(server.trouble.seekFails)
+      place.ready.length = 0
+      place.out.clear()
+      server.from(place, to)
+      return Promise.resolve()
+    }
     return {
+      ...(server.seeks ? { seek } : {}),
       consumers: [new ConsumerDouble(server, place), new ConsumerDouble(server, due)],
       ready: () =>
         new Promise((resolve) => (server.trouble.holdReady === null ? resolve() : server.trouble.holdReady.push(resolve))),
@@ -306,12 +317,6 @@ export class SystemDouble implements QueueSystem<DoubleMessage> {
         oldestMs: place.ready[0]?.atMs ?? 0,
       }),
       maxDeliveries: server.maxDeliveries,
-      seek(to) {
-        place.ready.length = 0
-        place.out.clear()
-        server.from(place, to)
-        return Promise.resolve()
-      },
       delay(event, state, done) {
         if (server.trouble.delaysNothing || server.trouble.away) return done(false)
         server.store(`${key}/due`, event, state)
