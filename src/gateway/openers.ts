@@ -9,6 +9,7 @@ import type { Custody } from '../store/custody.ts'
 import { openEmbeddedStream } from '../streams/embedded.ts'
 import type { KafkaStreamSettings } from '../streams/kafka/settings.ts'
 import { createMemoryStream } from '../streams/memory.ts'
+import type { RocketMqStreamSettings } from '../streams/rocketmq/settings.ts'
 import type { GatewayParts } from './settings.ts'
 
 export interface OpenersParts {
@@ -37,6 +38,10 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
           copyDir: join(dataDir, 'parked-copies', fileName(plan.key)),
           uidOf,
         })
+      }
+      if (plan.system === 'rocketmq') {
+        const { createRocketMqStream } = await import('../streams/rocketmq/rocketmq-stream.ts')
+        return createRocketMqStream({ ...common, settings: plan.settings as unknown as RocketMqStreamSettings, random, custody })
       }
       const dir = join(dataDir, 'streams', fileName(plan.key))
       return openEmbeddedStream({ ...common, budget, dir, onFatal: parts.onFatal })

@@ -8,6 +8,7 @@ import { kafkaSink } from './kafka-sink.ts'
 import { kafkaSource } from './kafka-source.ts'
 import type { Kind } from './kind.ts'
 import { parallel } from './parallel.ts'
+import { rocketMqChannel } from './rocketmq-channel.ts'
 import { rocketMqSource } from './rocketmq-source.ts'
 import { secret } from './secret.ts'
 import { sequence } from './sequence.ts'
@@ -26,6 +27,7 @@ export const KINDS: readonly Kind[] = [
   channel,
   inMemoryChannel,
   kafkaChannel,
+  rocketMqChannel,
   sequence,
   parallel,
   eventTransform,

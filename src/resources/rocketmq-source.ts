@@ -1,11 +1,21 @@
 import { z } from 'zod'
-import { Secret } from '../runtime/secret.ts'
 import { KAFKA_SOURCE_DELIVERY, lowerSubscription, NO_REPLY } from './delivery.ts'
 import type { Draft } from './draft.ts'
 import { ALWAYS, anything, DELIVERY, type DeliverySpec, OLD_DELIVERY, OLD_SINK, SINK } from './fields.ts'
 import { KAFKA_NET, kafkaCredentials, type KafkaNet } from './kafka-net.ts'
 import { defineKind, version } from './kind.ts'
 import type { Resource } from './resource.ts'
+import {
+  areEndpoints,
+  areNameServers,
+  hostsOf,
+  MUST_BE_ENDPOINTS,
+  NO_ACCESS,
+  nameServersOf,
+  proxiesBeside,
+  readToken,
+  type RocketMqAccess,
+} from './rocketmq-access.ts'
 import { type Sink, sinkOf } from './sinks.ts'
 
 export interface RocketMqSourceSpec {
@@ -13,6 +23,8 @@ export interface RocketMqSourceSpec {
   readonly groupName: string
   /** As written, several separated by `;` or `,`; '' = the secret's `url`. */
   readonly endpoints: string
+  /** Name servers, as written; '' = what an administrator alone can do is not done. */
+  readonly nameServers: string
   readonly filter: { readonly kind: 'tag' | 'sql'; readonly expression: string }
   /** null = no access key. */
   readonly accessToken: { readonly name: string; readonly key: string } | null
@@ -24,12 +36,8 @@ export interface RocketMqSourceSpec {
 
 const NAME = /^[A-Za-z0-9_%|-]{1,255}$/
 const MUST_BE_NAME = 'must be at most 255 letters, digits, _, -, % and |'
-const MUST_BE_ENDPOINTS = 'must be host:port of the RocketMQ 5 proxy (gRPC, usually port 8081), several separated by ;'
-const ENDPOINT = /^(?:https?:\/\/)?(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?\/?$/
 const name = z.string().regex(NAME, MUST_BE_NAME)
-const endpoints = z
-  .string()
-  .refine((text) => split(text).length > 0 && split(text).every((one) => ENDPOINT.test(one)), MUST_BE_ENDPOINTS)
+const endpoints = z.string().refine(areEndpoints, MUST_BE_ENDPOINTS)
 
 const COMMON = {
   topic: name,
@@ -72,8 +80,8 @@ export const rocketMqSource = defineKind<RocketMqSourceSpec>({
     const access = accessOf(r, draft)
     const net = kafkaCredentials(r, { sasl: null, tls: r.spec.tls }, draft)
     if (access === null || net === null) return
-    const written = r.spec.endpoints === '' ? access.url : r.spec.endpoints
-    if (!split(written).every((one) => ENDPOINT.test(one)) || split(written).length === 0) {
+    const written = r.spec.endpoints || access.url || proxiesBeside(r.spec.nameServers)
+    if (!areEndpoints(written)) {
       const why =
         written === ''
           ? 'neither spec.endpoints nor the url of the access token says where RocketMQ is'
@@ -81,8 +89,9 @@ export const rocketMqSource = defineKind<RocketMqSourceSpec>({
       return draft.unresolved(r.key, 'ConnectionEstablished', 'EndpointMissing', why)
     }
     // A written https is TLS by the system's authorities.
-    const byScheme = split(written).some((one) => one.startsWith('https://')) ? { ca: '', cert: '', key: null } : null
-    const hosts = split(written).map((one) => one.replace(/^https?:\/\//, '').replace(/\/$/, ''))
+    const { hosts, https } = hostsOf(written)
+    const byScheme = https ? { ca: '', cert: '', key: null } : null
+    const names = r.spec.nameServers
     draft.source(r, {
       key: r.key,
       system: 'rocketmq',
@@ -96,6 +105,7 @@ export const rocketMqSource = defineKind<RocketMqSourceSpec>({
         credentials: access.credentials,
         tls: net.tls ?? byScheme,
         instance: `/apis/v1/namespaces/${r.namespace}/rocketmqsources/${r.name}`,
+        ...(names === '' ? {} : { nameServers: nameServersOf(names), nameServersTls: hostsOf(names).https }),
         ...(Object.keys(r.spec.extensions).length === 0 ? {} : { extensions: r.spec.extensions }),
       },
     })
@@ -125,17 +135,10 @@ function subscribe(r: Resource<RocketMqSourceSpec>, draft: Draft): void {
   })
 }
 
-interface Access {
-  readonly url: string
-  readonly credentials: { readonly accessKey: string; readonly accessSecret: Secret } | null
-}
-
-const ACCESS = z.looseObject({ url: z.string().optional(), accessKeyId: z.string().min(1), accessKeySecret: z.string().min(1) })
-
 /** The Secret's value is base64 of `{"url", "accessKeyId", "accessKeySecret"}`; the JSON itself is taken as well. null = not usable, as the status says. */
-function accessOf(r: Resource<RocketMqSourceSpec>, draft: Draft): Access | null {
+function accessOf(r: Resource<RocketMqSourceSpec>, draft: Draft): RocketMqAccess | null {
   const ref = r.spec.accessToken
-  if (ref === null) return { url: '', credentials: null }
+  if (ref === null) return NO_ACCESS
   const bad = (why: string): null => {
     const where = `spec.accessToken.secretKeyRef: key ${ref.key} of the Secret ${r.namespace}/${ref.name}`
     draft.unresolved(r.key, 'ConnectionEstablished', 'SecretMissing', `${where} ${why}`)
@@ -143,23 +146,9 @@ function accessOf(r: Resource<RocketMqSourceSpec>, draft: Draft): Access | null 
   }
   const value = draft.secret(r.namespace, ref.name)?.[ref.key]
   if (value === undefined) return bad('is missing')
-  const read = ACCESS.safeParse(jsonOf(value.reveal()))
-  if (!read.success)
-    return bad('must be JSON in base64 with accessKeyId and accessKeySecret, and url where it says the endpoints')
-  const { url = '', accessKeyId, accessKeySecret } = read.data
-  return { url, credentials: { accessKey: accessKeyId, accessSecret: new Secret(accessKeySecret) } }
-}
-
-/** JSON, also where it is in base64 once or twice: the API server's encoding is off already, the token's own is not. */
-function jsonOf(text: string): unknown {
-  for (let t = text.trim(), n = 0; n < 3; n++, t = Buffer.from(t, 'base64').toString('utf8').trim()) {
-    try {
-      return JSON.parse(t)
-    } catch {
-      // Perhaps it is still encoded.
-    }
-  }
-  return undefined
+  return (
+    readToken(value) ?? bad('must be JSON in base64 with accessKeyId and accessKeySecret, and url where it says the endpoints')
+  )
 }
 
 interface CommonSpec {
@@ -175,10 +164,14 @@ interface CommonSpec {
 }
 
 function common(s: CommonSpec): Omit<RocketMqSourceSpec, 'delivery' | 'sink'> {
+  const names = s.namesrvAddr ?? ''
+  // It was the proxy's address before there was anything to ask a name server for: without a proxy the port decides.
+  const both = s.endpoints !== undefined || areNameServers(names)
   return {
     topic: s.topic,
     groupName: s.groupName,
-    endpoints: s.endpoints ?? s.namesrvAddr ?? '',
+    endpoints: s.endpoints ?? (both ? '' : names),
+    nameServers: both ? names : '',
     filter: s.sql === undefined ? { kind: 'tag', expression: s.tag ?? '*' } : { kind: 'sql', expression: s.sql },
     accessToken:
       s.accessToken === undefined ? null : { name: s.accessToken.secretKeyRef.name, key: s.accessToken.secretKeyRef.key },
@@ -198,11 +191,4 @@ function oneFilter(
       message: 'cannot stand beside tag: a group has one filter',
       input: spec.sql,
     })
-}
-
-function split(text: string): string[] {
-  return text
-    .split(/[;,]/)
-    .map((one) => one.trim())
-    .filter((one) => one !== '')
 }

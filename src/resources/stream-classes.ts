@@ -1,9 +1,10 @@
 import type { Standing } from './draft.ts'
 import { KAFKA } from './kafka-class.ts'
+import { ROCKETMQ } from './rocketmq-class.ts'
 import type { StreamClass } from './stream-class.ts'
 
 /** Every message system that Brokers and channels can stand on, beside the embedded stream. */
-export const STREAM_CLASSES: readonly StreamClass[] = [KAFKA]
+export const STREAM_CLASSES: readonly StreamClass[] = [KAFKA, ROCKETMQ]
 
 export function classOfBroker(brokerClass: string): StreamClass | undefined {
   return STREAM_CLASSES.find((c) => c.brokerClasses.includes(brokerClass))

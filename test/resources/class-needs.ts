@@ -18,4 +18,14 @@ export const NEEDS: Readonly<Record<string, ClassNeeds>> = {
       .join(''),
     channelVersion: 'messaging.knative.dev/v1beta1',
   },
+  RocketMQ: {
+    system: 'rocketmq',
+    manifests: configMap('config-rocketmq', {
+      endpoints: 'proxy:8081',
+      namesrvAddr: 'names:9876',
+      // Only such topics have an order.
+      'default.topic.type': 'FIFO',
+    }),
+    channelVersion: 'messaging.knative.dev/v1alpha1',
+  },
 }

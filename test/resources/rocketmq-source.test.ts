@@ -96,3 +96,19 @@ test('a filter is a tag expression or SQL92, not both; faults name the field', (
   expect(texts.join('\n')).toContain('spec.sql: cannot stand beside tag')
   expect(texts.join('\n')).toContain('spec.endpoints: is "no port:x", must be host:port')
 })
+
+describe('name servers', () => {
+  test.each([
+    ['both are written', "  endpoints: 'p.example'\n  namesrvAddr: 'n.example'\n", ['p.example'], ['n.example:9876']],
+    ['the port is theirs', "  namesrvAddr: 'n1.example:9876;n2.example:9876'\n", ['n1.example:8081', 'n2.example:8081'], 'same'],
+  ])('are what namesrvAddr says where %s', (_when, spec, endpoints, names) => {
+    const nameServers = names === 'same' ? ['n1.example:9876', 'n2.example:9876'] : names
+    expect(settingsOf(planOf(source(spec)))).toMatchObject({ endpoints, nameServers, nameServersTls: false })
+  })
+
+  test('are not what older manifests wrote there: the proxy', () => {
+    const settings = settingsOf(planOf(source("  namesrvAddr: 'mq.example:8081'\n")))
+    expect(settings).toMatchObject({ endpoints: ['mq.example:8081'] })
+    expect(settings).not.toHaveProperty('nameServers')
+  })
+})

@@ -323,6 +323,11 @@ kind: KafkaChannel
 metadata: {name: old-kafka-channel}
 spec: {numPartitions: 3}
 ---
+apiVersion: messaging.knative.dev/v1alpha1
+kind: RocketMQChannel
+metadata: {name: rocketmq-channel}
+spec: {queues: 4, ordered: true, delivery: {retry: 3}}
+---
 apiVersion: eventing.knative.dev/v1alpha1
 kind: KafkaSink
 metadata: {name: kafka-sink}

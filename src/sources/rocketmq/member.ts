@@ -80,6 +80,8 @@ export interface MemberParts {
   readonly joined: (as: Joined) => void
   /** Waited for before anything is received. */
   readonly first?: Promise<unknown>
+  /** It is being closed: what was done beside it ends. */
+  readonly closing?: () => void
 }
 
 /**
@@ -159,6 +161,7 @@ export class Member implements QueueConsumer<HeldMessage> {
   async close(signal: AbortSignal): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#p.closing?.()
     this.#endSession()
     this.#again?.cancel()
     await Promise.race([Promise.all(this.#back), aborted(signal)])

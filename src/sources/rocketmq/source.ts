@@ -84,13 +84,11 @@ function subscriptionOf(
       unread?.start()
       begun()
     },
+    closing: () => {
+      unread?.stop()
+      admin?.close()
+    },
   })
-  const closing = member.close.bind(member)
-  member.close = async (signal) => {
-    unread?.stop()
-    await closing(signal)
-    admin?.close()
-  }
   return {
     consumers: [member],
     ready: () => joinedOnce,

@@ -55,6 +55,8 @@ export interface RocketMqAdmin {
   deleteTopic(name: string): Promise<void>
   /** null = there is no such group. */
   group(name: string): Promise<GroupSeen | null>
+  /** Names of all groups. */
+  groups(): Promise<readonly string[]>
   makeGroup(name: string, o: GroupSeen): Promise<void>
   /** With its offsets; what it read again or gave up goes too. */
   deleteGroup(name: string, topics: readonly string[]): Promise<void>
@@ -81,6 +83,7 @@ const ASK = {
   route: 105,
   cluster: 106,
   makeGroup: 200,
+  groups: 201,
   deleteGroup: 207,
   consumeStats: 208,
   deleteTopicAtBroker: 215,
@@ -167,6 +170,16 @@ class RemotingAdmin implements RocketMqAdmin {
     }
     if (seen.length === 0) return null
     return { retryMaxTimes: Math.min(...seen.map((g) => g.retryMaxTimes)), fifo: seen.every((g) => g.fifo) }
+  }
+
+  async groups(): Promise<readonly string[]> {
+    const names = new Set<string>()
+    for (const address of await this.#leaders()) {
+      const answer = await this.#link.call(address, ASK.groups, {})
+      const all = jsonOf(checked(answer, 'the consumer groups')) as GroupsJson
+      for (const name of Object.keys(all.subscriptionGroupTable ?? {})) names.add(name)
+    }
+    return [...names]
   }
 
   async makeGroup(name: string, { retryMaxTimes, fifo }: GroupSeen): Promise<void> {
@@ -337,6 +350,9 @@ interface ClusterJson {
 interface GroupJson {
   readonly retryMaxTimes?: number
   readonly consumeMessageOrderly?: boolean
+}
+interface GroupsJson {
+  readonly subscriptionGroupTable?: Readonly<Record<string, unknown>>
 }
 interface StatsJson {
   readonly offsetTable?: Readonly<
