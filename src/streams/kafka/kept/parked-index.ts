@@ -32,6 +32,13 @@ interface Counted {
   bytes: number
 }
 
+/** The entry of a key; no bytes = it is gone. */
+interface Stands {
+  readonly offset: number
+  readonly bytes: number
+}
+
+const NOTHING: Stands = { offset: -1, bytes: 0 }
 const ENTRY = 0x65
 const PLACE = 0x6b
 const OFFSET_BYTES = 6
@@ -120,41 +127,46 @@ export class ParkedIndex {
     try {
       this.#kv ??= this.#open()
       this.#kv.commit((b) => {
-        for (const w of group) counted.push(this.#write(b, w))
+        const written = new Map<string, Stands>()
+        for (const w of group) counted.push(this.#write(b, w, written))
       }, end)
     } catch (e) {
       end(e)
     }
   }
 
-  #write(b: Batch, { line, changes }: Waiting): Counted {
-    const kv = this.#kv as Kv
+  /** `written`: what this commit has made of keys so far, which the store does not show yet. */
+  #write(b: Batch, { line, changes }: Waiting, written: Map<string, Stands>): Counted {
     const counted: Counted = { line, events: 0, bytes: 0 }
-    // The last of each key counts; what the store holds is older than what this commit brings.
-    const latest = new Map<string, ParkedChange>()
-    for (const c of changes) if ((latest.get(c.key)?.offset ?? -1) < c.offset) latest.set(c.key, c)
-    for (const c of latest.values()) {
+    for (const c of changes) {
       const place = placeKey(line.number, c.key)
-      const before = kv.get(place)
-      const at = before === undefined ? -1 : Buffer.from(before).readUIntBE(0, OFFSET_BYTES)
-      if (at >= c.offset) continue
-      if (at >= 0) {
-        const old = entryKey(line.number, at)
+      const name = place.toString('latin1')
+      const before = written.get(name) ?? this.#stands(line, place)
+      if (before.offset >= c.offset) continue
+      if (before.bytes > 0) {
         counted.events--
-        counted.bytes -= kv.get(old)?.length ?? 0
-        b.remove(old)
+        counted.bytes -= before.bytes
+        b.remove(entryKey(line.number, before.offset))
       }
-      if (c.value === null) {
-        if (at >= 0) b.remove(place)
+      const value = c.value === null ? null : encodeEntry(c.key, c.value)
+      written.set(name, { offset: c.offset, bytes: value?.length ?? 0 })
+      if (value === null) {
+        b.remove(place)
         continue
       }
-      const value = encodeEntry(c.key, c.value)
       counted.events++
       counted.bytes += value.length
       b.put(place, offsetBytes(c.offset))
       b.put(entryKey(line.number, c.offset), value)
     }
     return counted
+  }
+
+  #stands(line: ParkedLine, place: Buffer): Stands {
+    const found = this.#kv?.get(place)
+    if (found === undefined) return NOTHING
+    const offset = Buffer.from(found).readUIntBE(0, OFFSET_BYTES)
+    return { offset, bytes: this.#kv?.get(entryKey(line.number, offset))?.length ?? 0 }
   }
 
   #entry(offset: number, bytes: Uint8Array): ParkedEntry | undefined {

@@ -69,8 +69,7 @@ export class KeptReader {
     const address = topics.broker(topics.leader(p.topic, p.partition))
     if (address === undefined) return null
     let found: RecordCursor | 'outside' | null = null
-    const wanted = { topicId: p.topicId, partition: p.partition, offset, maxBytes: PARTITION_BYTES }
-    await fetchOnce(link, address, [wanted], 0, (_t, _p, code, _end, records) => {
+    await fetchOnce(link, address, [askFor(p, offset)], 0, (_t, _p, code, _end, records) => {
       if (code === CODE.offsetOutOfRange) found = 'outside'
       else if (code !== CODE.none) topics.lookSoon()
       else found = new RecordCursor(records, offset, null)
@@ -94,9 +93,9 @@ export class KeptReader {
     let busy = true
     while (!signal.aborted) {
       this.#woken = false
-      const wanted = this.#wanted()
+      const { wanted, later } = this.#wanted()
       if (wanted.size === 0) {
-        if (this.#o.partitions().some((p) => p.wanted)) await this.#pause(RETRY_MS)
+        if (later) await this.#pause(RETRY_MS)
         else if (!this.#woken) return
         continue
       }
@@ -123,17 +122,22 @@ export class KeptReader {
     over.abort()
   }
 
-  #wanted(): Map<number, KeptPartition[]> {
-    const nowMs = this.#o.clock.now()
-    const byNode = new Map<number, KeptPartition[]>()
+  /** By node; `later` = there are others, which cannot be had at the moment. */
+  #wanted(): { readonly wanted: Map<number, KeptPartition[]>; readonly later: boolean } {
+    const { topics, clock } = this.#o
+    const nowMs = clock.now()
+    const wanted = new Map<number, KeptPartition[]>()
+    let later = false
     for (const p of this.#o.partitions()) {
-      if (!p.wanted || (this.#notBefore.get(nameOf(p)) ?? 0) > nowMs) continue
-      const node = this.#o.topics.leader(p.topic, p.partition)
-      if (node < 0) this.#o.topics.lookSoon()
-      else if (byNode.has(node)) byNode.get(node)?.push(p)
-      else byNode.set(node, [p])
+      // Somebody deleted the topic: whoever makes it again kicks.
+      if (!p.wanted || topics.get(p.topic) === undefined) continue
+      const node = topics.leader(p.topic, p.partition)
+      if (node < 0) topics.lookSoon()
+      if (node < 0 || (this.#notBefore.get(nameOf(p)) ?? 0) > nowMs) later = true
+      else if (wanted.has(node)) wanted.get(node)?.push(p)
+      else wanted.set(node, [p])
     }
-    return byNode
+    return { wanted, later }
   }
 
   /** true = something came. */
@@ -141,15 +145,11 @@ export class KeptReader {
     const { link, topics } = this.#o
     const address = topics.broker(node)
     if (address === undefined) throw new Error(`node ${node} is not known`)
-    const asked = list.map((p) => ({
-      topicId: p.topicId,
-      partition: p.partition,
-      offset: p.fetchOffset,
-      maxBytes: PARTITION_BYTES,
-    }))
+    const asked = list.map((p) => askFor(p, p.fetchOffset))
+    const index = new Map(asked.map((a, i) => [`${a.topicId}${a.partition}`, i]))
     let some = false
     await fetchOnce(link, address, asked, waitMs, (topicId, partition, code, end, records) => {
-      const i = asked.findIndex((a) => a.topicId === topicId && a.partition === partition)
+      const i = index.get(`${topicId}${partition}`) ?? -1
       const p = list[i]
       // It may have been given away, or set back, while the answer was on its way.
       if (p === undefined || !p.wanted || p.topicId !== topicId || p.fetchOffset !== asked[i]?.offset) return
@@ -181,6 +181,10 @@ export class KeptReader {
 
 function nameOf(p: KeptPartition): string {
   return `${p.topic}/${p.partition}`
+}
+
+function askFor(p: KeptPartition, offset: number): Asked {
+  return { topicId: p.topicId, partition: p.partition, offset, maxBytes: PARTITION_BYTES }
 }
 
 interface Asked {

@@ -62,6 +62,7 @@ export class KeptTopics {
   #timer: Timer | null = null
   #looking: Promise<void> | null = null
   #lookAgain = false
+  #soon = false
 
   constructor(o: KeptTopicsParts) {
     this.#o = o
@@ -86,7 +87,8 @@ export class KeptTopics {
   }
 
   lookSoon(): void {
-    this.#schedule(SOON_MS)
+    this.#soon = true
+    if (this.#looking === null) this.#schedule()
   }
 
   /** A broker does not let us write it. */
@@ -189,6 +191,7 @@ export class KeptTopics {
     this.#lookAgain = true
     this.#looking ??= this.#lookAll().finally(() => {
       this.#looking = null
+      this.#schedule()
     })
     await this.#looking
   }
@@ -196,7 +199,7 @@ export class KeptTopics {
   async #lookAll(): Promise<void> {
     const { link, cluster, signal } = this.#o
     while (this.#lookAgain && !signal.aborted) {
-      this.#lookAgain = false
+      this.#lookAgain = this.#soon = false
       const names = [...this.#watched.keys()]
       const view = names.length === 0 ? null : await readMetadata(link, cluster.anyBroker(), names).catch(() => null)
       if (view === null) continue
@@ -209,12 +212,12 @@ export class KeptTopics {
       }
       this.#o.changed()
     }
-    this.#schedule(LOOK_MS)
   }
 
-  #schedule(ms: number): void {
+  #schedule(): void {
     this.#timer?.cancel()
-    if (!this.#o.signal.aborted) this.#timer = this.#o.clock.after(ms, () => void this.look())
+    if (this.#o.signal.aborted) return
+    this.#timer = this.#o.clock.after(this.#soon ? SOON_MS : LOOK_MS, () => void this.look())
   }
 }
 
