@@ -51,6 +51,11 @@ export interface QueueConsumer<M extends QueueMessage> {
    * not ours any more; anything else is tried again while the lease lasts.
    */
   extend(message: M): Promise<number>
+  /**
+   * Asks for no more and takes back what it asked for; resolves when nothing new comes, within the signal. Called before what
+   * is held is given back, so that it does not come here again. Absent where giving back does not bring it here.
+   */
+  quiesce?(signal: AbortSignal): Promise<void>
   /** Waits until what was acknowledged and given back has arrived, says good-bye, within the signal. */
   close(signal: AbortSignal): Promise<void>
 }

@@ -167,7 +167,7 @@ export class Consumption<M extends QueueMessage> {
     this.#closed = true
     this.offering.stop()
     this.#leases.stop()
-    await Promise.all(this.#lines.map((line) => line.consumer.quiesce?.(signal)))
+    await Promise.all(this.#lines.map((line) => line.consumer.quiesce?.(signal) ?? Promise.resolve()))
     await this.#stored(signal)
     for (const hold of [...this.#holds.values()]) if (hold.state !== 'settled') this.#release(hold)
     await this.flush(signal)
