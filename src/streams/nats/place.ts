@@ -171,6 +171,11 @@ export class ConsumerPlace {
     this.want()
   }
 
+  /** Asks the server for it, and changes nothing. */
+  async look(): Promise<void> {
+    if (this.#o.up()) await this.#o.admin.consumer(this.stream.name, this.name).catch(() => {})
+  }
+
   /** The connection is gone. */
   pause(): void {
     this.#ready = false

@@ -44,7 +44,7 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
   #came: JetStreamMessage[] = []
   #handing = false
   #heardMs = 0
-  #closed = false
+  #quiet = false
   readonly #timer: Timer
   /** Handed over and neither acknowledged nor given back. */
   out = 0
@@ -63,7 +63,7 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
 
   pump(): void {
     const { link, place } = this.#p
-    if (this.#sink === null || this.#closed || !place.ready || !link.up) return
+    if (this.#sink === null || this.#quiet || !place.ready || !link.up) return
     const room = this.#sink.room()
     const want = room - this.#asked
     // A pull costs as much as a few messages: half of the room together is worth one.
@@ -124,16 +124,26 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
     this.out = 0
   }
 
-  async close(signal: AbortSignal): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
+  /**
+   * What is on its way here goes back at once: it would wait out its lease for nobody. Asking for the consumer makes the
+   * server forget the pulls of the inbox that is gone: one that it still has swallows the first message that is given back
+   * (nats-server 2.9), until its lease is over.
+   */
+  async quiesce(signal: AbortSignal): Promise<void> {
+    if (this.#quiet) return
+    this.#quiet = true
     this.#timer.cancel()
-    const { link, place } = this.#p
     const inbox = this.#inbox
-    // What is on its way here goes back at once: it would wait out its lease for nobody.
-    await Promise.race([inbox === '' ? link.flush() : link.drain(inbox), aborted(signal)])
-    await Promise.race([link.flush(), aborted(signal)])
-    place.stop()
+    this.#inbox = ''
+    if (inbox === '') return
+    const { link, place } = this.#p
+    await Promise.race([link.drain(inbox).then(() => place.look()), aborted(signal)])
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    await this.quiesce(signal)
+    await Promise.race([this.#p.link.flush(), aborted(signal)])
+    this.#p.place.stop()
   }
 
   // -- what comes ---------------------------------------------------------------------------------------------------
@@ -157,7 +167,7 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
       due,
       mostRedelivery: due ? redeliveryOfDue(place.maxDeliver) : Infinity,
     })
-    if (this.#closed) return this.#giveBack(message, 0)
+    if (this.#quiet) return this.#giveBack(message, 0)
     const waitMs = message.state === null ? 0 : message.state.dueMs - clock.wall()
     if (waitMs > 0) {
       this.#giveBack(message, waitMs)
@@ -191,12 +201,12 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
     const { place } = this.#p
     if (code === 409 && /deleted|push based/i.test(m.headers?.description ?? '')) {
       this.#forgetPulls()
-      if (!this.#closed) place.doubt()
+      if (!this.#quiet) place.doubt()
     } else this.#handSoon()
   }
 
   #look(): void {
-    if (this.#closed) return
+    if (this.#quiet) return
     const { clock, place, link } = this.#p
     if (this.#pulls.length > 0 && clock.now() - this.#heardMs > SILENT_MS) {
       this.#forgetPulls()
