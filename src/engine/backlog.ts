@@ -33,7 +33,7 @@ function wantedBy(plan: SubscriptionPlan, engine: Engine, machine: DeliveryMachi
   const unread = running.feed.backlog(running.id).events
   // What is in the gate or attempted already is counted there; what is detached is not due yet.
   const inLanes = Math.max(0, state.waiting - state.detached - state.attempting - state.queued)
-  const behind = Math.max(0, unread - state.waiting) * matchRatio
+  const behind = unread * matchRatio
   return Math.min(Math.ceil(inLanes + behind), usableBy(plan, state.lanes))
 }
 

@@ -12,7 +12,7 @@ export function demandView(engine: Engine, machine: DeliveryMachine, services: S
     if (running === undefined) return 0
     const state = machine.state(running.id)
     const unread = running.feed.backlog(running.id).events
-    return Math.max(0, unread, state.waiting - state.detached)
+    return unread + Math.max(0, state.waiting - state.detached)
   }
   const readersOf = (source: Key): Key[] =>
     [...engine.subscriptions].filter(([, s]) => 'source' in s.plan.from && s.plan.from.source === source).map(([key]) => key)

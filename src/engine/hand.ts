@@ -41,7 +41,7 @@ const SYSTEMS: Readonly<Record<StreamPlan['system'] | SourcePlan['system'], stri
 
 export function createHand(parts: HandParts): Hand {
   const { engine, machine, replays, paused, log } = parts
-  const unread = ({ id, feed }: RunningSubscription): number => Math.max(feed.backlog(id).events, machine.state(id).waiting)
+  const unread = ({ id, feed }: RunningSubscription): number => feed.backlog(id).events + machine.state(id).waiting
   const answer = (running: readonly RunningSubscription[]): PauseAnswer => ({
     subscriptions: running.map((s) => s.plan.key),
     events: running.reduce((sum, s) => sum + unread(s), 0),
@@ -64,7 +64,7 @@ export function createHand(parts: HandParts): Hand {
     async replay(key, from, rewind) {
       const [s] = one(engine, key)
       if (!rewind && s.feed.replays !== undefined) return { how: 'beside', ...(await replays.start(s.plan.key, from)) }
-      refuseRewind(engine, s, from, rewind)
+      refuseRewind(parts, s, from, rewind)
       return setBack(s, from)
     },
     async skip(key) {
@@ -90,7 +90,12 @@ export function createHand(parts: HandParts): Hand {
 }
 
 /** A rewind never goes forward, which would drop events, and never happens unasked: what came since comes again. */
-function refuseRewind(engine: Engine, { plan, id, feed }: RunningSubscription, from: Start, asked: boolean): void {
+function refuseRewind(
+  { engine, machine }: HandParts,
+  { plan, id, feed }: RunningSubscription,
+  from: Start,
+  asked: boolean,
+): void {
   const system = SYSTEMS['stream' in plan.from ? streamSystem(engine, plan.from.stream) : sourceSystem(engine, plan.from.source)]
   const refuse = (why: string): never => {
     throw new Fault('admin.refused', `${plan.key} ${why}`)
@@ -102,12 +107,15 @@ function refuseRewind(engine: Engine, { plan, id, feed }: RunningSubscription, f
     )
   if (from.at === 'latest') return refuse('cannot be set back to latest; "sluice skip" drops what is unread')
   if (from.at === 'earliest') return
-  const { events, oldestMs } = feed.backlog(id)
-  if (events === 0) return
+  const { oldestMs, ...backlog } = feed.backlog(id)
+  const { waiting, detached } = machine.state(id)
+  // What waits long is kept apart from the position.
+  const events = backlog.events + waiting - detached
+  if (events <= 0) return
   const oldest = oldestMs === 0 ? 'nobody knows how old' : `the oldest from ${new Date(oldestMs).toISOString()}`
   if (from.at !== 'time' || oldestMs === 0 || oldestMs < from.timeMs)
     refuse(
-      `has ${events} unread events, ${oldest}: setting its position there could drop some. Name a time before them or earliest`,
+      `has ${events} events that are not delivered, ${oldest}: setting its position there could drop some. Name a time before them or earliest`,
     )
 }
 

@@ -11,6 +11,7 @@ import { type TopicId, topicIdOf } from '../../vendor/kafka/fetch.ts'
 import { KafkaLink, parseBootstrap } from '../../vendor/kafka/link.ts'
 import { Cluster } from './cluster.ts'
 import { Commits } from './commits.ts'
+import { watchEnds } from './ends.ts'
 import { Fetching } from './fetching.ts'
 import { Backoff, type Health } from './health.ts'
 import { Lanes } from './lanes.ts'
@@ -64,6 +65,7 @@ export class Consumption {
   readonly #seen = new Set<string>()
   #counts = ''
   #timer: Timer | null = null
+  #ends: Timer | null = null
   #from: Start = { at: 'committed', otherwise: { at: 'latest' } }
   #running: Promise<void> = Promise.resolve()
   #started = false
@@ -132,7 +134,9 @@ export class Consumption {
     this.#started = true
     this.#from = from
     this.#cluster.start()
-    this.#timer = this.#o.clock.every(this.#o.options.commitMs, () => this.#commits.tick())
+    const { clock, options } = this.#o
+    this.#timer = clock.every(options.commitMs, () => this.#commits.tick())
+    this.#ends = watchEnds(clock, this.#starts, () => this.#partitions.values(), options.partitionFetchBytes)
     this.#running = this.#member.run(this.#stop.signal)
   }
 
@@ -142,6 +146,7 @@ export class Consumption {
     for (const p of this.#partitions.values()) p.held = true
     const fetched = this.#fetching.close()
     this.#timer?.cancel()
+    this.#ends?.cancel()
     this.#cluster.close()
     if (this.#started) await until(signal, this.#lastWords(signal, forget))
     this.#stop.abort()
