@@ -1,8 +1,6 @@
 import type { Position } from '../../contract/delivery.ts'
 import type { QueueConsumer, QueueMessage } from './consumer.ts'
-
-/** Ids of settled messages that are remembered, for the case that they come again. */
-const MOST_REMEMBERED = 16_384
+import { Remembered } from './remembered.ts'
 
 /** Assumed of the first messages; then the measured size counts. */
 const FIRST_BYTES = 16 * 1_024
@@ -13,8 +11,7 @@ export class Line<M extends QueueMessage> {
   /** It hands out what waited long, not what is new. */
   readonly due: boolean
   readonly byId = new Map<string, Hold<M>>()
-  /** Settled ids, oldest first; true = the system may not know of it. */
-  readonly settled = new Map<string, boolean>()
+  readonly settled = new Remembered()
   readonly #most: number
   readonly #mostBytes: number
   #meanBytes = FIRST_BYTES
@@ -42,12 +39,7 @@ export class Line<M extends QueueMessage> {
 
   /** `unsure`: the acknowledgement did not arrive. */
   remember(id: string, unsure: boolean): void {
-    if (id === '') return
-    this.settled.delete(id)
-    this.settled.set(id, unsure)
-    if (this.settled.size <= MOST_REMEMBERED) return
-    const oldest = this.settled.keys().next()
-    if (oldest.done !== true) this.settled.delete(oldest.value)
+    if (id !== '') this.settled.add(id, unsure)
   }
 }
 
@@ -128,7 +120,6 @@ export class Holds<M extends QueueMessage> {
   /**
    * `again`: a lease of ours had lapsed, or a connection was lost, and the message has come to us once more: it keeps its
    * place. `settled`: it was delivered, but the system does not know (the acknowledgement got lost): acknowledge it only.
-   * One that is delivered for the first time is never taken for settled: whoever rewinds a queue wants to see it again.
    */
   take(message: M, line: Line<M>, nowMs: number): Taken<M> {
     const { id } = message
@@ -144,8 +135,7 @@ export class Holds<M extends QueueMessage> {
     line.held++
     line.heldBytes += hold.bytes
     line.measure(hold.bytes)
-    const unsure = line.settled.get(id)
-    if (unsure === undefined || (!unsure && message.redelivery === 0)) return { as: 'new', hold }
+    if (id === '' || !line.settled.has(id, message.redelivery > 0)) return { as: 'new', hold }
     this.settled(hold)
     return { as: 'settled', hold }
   }

@@ -109,7 +109,7 @@ export class Offering<M extends QueueMessage> {
     const nowMs = this.#p.clock.wall()
     for (let n = 0; n < OFFERS_A_TURN; n++) {
       if (!this.#open || this.#stopped) return
-      const hold = this.#due.shift() ?? this.#fresh.shift()
+      const hold = this.#due.length > 0 ? this.#due.shift() : this.#fresh.shift()
       if (hold === undefined) return
       if (hold.state === 'unread') this.#offer(hold, nowMs)
     }

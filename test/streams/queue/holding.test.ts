@@ -123,6 +123,11 @@ describe('an acknowledgement', () => {
     await r.pass(1_000)
     expect(p.ids).toEqual(['e0'])
     expect(r.server.acknowledged).toEqual(['e0'])
+    // Known from now on: somebody who sets the queue back gets it again.
+    r.server.from(r.server.place(KEY), { at: 'earliest' })
+    r.server.back()
+    await r.pass(10)
+    expect(p.ids).toEqual(['e0', 'e0'])
   })
 
   test('of an event that somebody set back is not taken for the new delivery', async () => {
