@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { startNats } from '../test/servers/nats.ts'
+import { startRabbitMq } from '../test/servers/rabbitmq.ts'
+import { startRocketMq } from '../test/servers/rocketmq.ts'
 import { kafkaTestClient } from '../test/servers/kafka-clients.ts'
 import type { Place } from './bare-clients/client.ts'
 import { kafka } from './kafka.ts'
@@ -53,14 +56,11 @@ export const onKafka: StreamSystem = {
         return { address: bootstrap, name, partitions: PARTITIONS }
       },
       broker(name) {
-        const data = {
+        return configured(name, 'Kafka', {
           'bootstrap.servers': bootstrap,
           'default.topic.partitions': String(PARTITIONS),
           'default.topic.replication.factor': '1',
-        }
-        const config = { apiVersion: 'v1', kind: 'ConfigMap', name: `config-${name}`, namespace: 'knative-eventing' }
-        const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: config.name, namespace: config.namespace }, data }
-        return [map, brokerOf(name, 'Kafka', { config })]
+        })
       },
       // Shared with the other benchmarks; stopped after the last.
       stop: () => Promise.resolve(),
@@ -68,10 +68,59 @@ export const onKafka: StreamSystem = {
   },
 }
 
-export const STREAM_SYSTEMS: readonly StreamSystem[] = [embedded, onKafka]
+const onNats: StreamSystem = {
+  name: 'NATS',
+  client: 'nats',
+  percent: 50,
+  async start() {
+    const server = await startNats()
+    return {
+      place: () => Promise.resolve({ address: server.url, name: freshName(), partitions: 1 }),
+      broker: (name) => configured(name, 'NatsJetStream', { url: server.url }),
+      stop: () => server.stop(),
+    }
+  },
+}
+
+const onRabbitMq: StreamSystem = {
+  name: 'RabbitMQ',
+  client: 'rabbitmq',
+  percent: 50,
+  async start() {
+    const server = await startRabbitMq()
+    return {
+      place: () => Promise.resolve({ address: `amqp://guest:guest@127.0.0.1:${server.port}`, name: freshName(), partitions: 1 }),
+      broker: (name) => configured(name, 'RabbitMQBroker', { url: `amqp://guest:guest@127.0.0.1:${server.port}` }),
+      stop: () => server.stop(),
+    }
+  },
+}
+
+const onRocketMq: StreamSystem = {
+  name: 'RocketMQ',
+  client: 'rocketmq',
+  percent: 10,
+  async start() {
+    const server = await startRocketMq({ topics: [{ name: 'floor' }], groups: [{ name: 'floor' }] })
+    return {
+      place: () => Promise.resolve({ address: server.endpoint, name: 'floor', partitions: 4 }),
+      broker: (name) => configured(name, 'RocketMQ', { endpoints: server.endpoint, namesrvAddr: server.nameServer }),
+      stop: () => server.stop(),
+    }
+  },
+}
+
+export const STREAM_SYSTEMS: readonly StreamSystem[] = [embedded, onKafka, onNats, onRabbitMq, onRocketMq]
 
 export function freshName(): string {
   return `bench-${randomUUID().slice(0, 8)}`
+}
+
+/** A Broker with the ConfigMap that says where its system is. */
+function configured(name: string, brokerClass: string, data: Readonly<Record<string, string>>): readonly unknown[] {
+  const config = { apiVersion: 'v1', kind: 'ConfigMap', name: `config-${name}`, namespace: 'knative-eventing' }
+  const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: config.name, namespace: config.namespace }, data }
+  return [map, brokerOf(name, brokerClass, { config })]
 }
 
 function brokerOf(name: string, brokerClass: string, spec: Readonly<Record<string, unknown>> = {}): unknown {

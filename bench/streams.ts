@@ -49,7 +49,10 @@ async function floorOf(system: StreamSystem, place: Place, count: number): Promi
   return { publish, deliver }
 }
 
-/** The same through a Broker: first its trigger is paused, then another process of the gateway delivers what stands there. */
+/**
+ * The same through a Broker: first its trigger is paused and all is published, then another process of the gateway delivers
+ * what stands there. In between it is resumed: a pause is remembered.
+ */
 async function gatewayOf(system: StartedSystem, count: number): Promise<Costs> {
   const name = freshName()
   const sink = await startSink()
@@ -60,8 +63,9 @@ async function gatewayOf(system: StartedSystem, count: number): Promise<Costs> {
   const manifests = [...system.broker(name), reads]
   const folder = temporaryFolder()
   const first = await startGateway(manifests, [], undefined, folder)
-  await pause(first, folder, `trigger/default/${name}-all`)
+  await tell(first, folder, `trigger/default/${name}-all/pause`)
   const publish = await publishing(`${first.listen}/default/${name}`, first.pid, count)
+  await tell(first, folder, `trigger/default/${name}-all/resume`)
   await first.stop()
   const second = await startGateway(manifests, [], undefined, folder)
   const deliver = await measureFlow(sink, second.pid, count)
@@ -70,14 +74,14 @@ async function gatewayOf(system: StartedSystem, count: number): Promise<Costs> {
   return { publish, deliver }
 }
 
-async function pause(gateway: GatewayUnderTest, folder: string, key: string): Promise<void> {
+async function tell(gateway: GatewayUnderTest, folder: string, what: string): Promise<void> {
   const token = readFileSync(join(folder, 'data', 'admin.token'), 'utf8').trim()
-  const answer = await fetch(`${gateway.admin}/api/v1/subscriptions/${key}/pause`, {
+  const answer = await fetch(`${gateway.admin}/api/v1/subscriptions/${what}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: '{}',
   })
-  if (!answer.ok) throw new Error(`${key} cannot be paused: ${answer.status} ${await answer.text()}`)
+  if (!answer.ok) throw new Error(`${what}: ${answer.status} ${await answer.text()}`)
 }
 
 async function figuresOf(system: StreamSystem, events: number): Promise<Figure[]> {
