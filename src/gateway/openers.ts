@@ -8,6 +8,7 @@ import type { RocketMqSettings } from '../sources/rocketmq/settings.ts'
 import type { Custody } from '../store/custody.ts'
 import { openEmbeddedStream } from '../streams/embedded.ts'
 import type { KafkaStreamSettings } from '../streams/kafka/settings.ts'
+import type { NatsStreamSettings } from '../streams/nats/settings.ts'
 import { createMemoryStream } from '../streams/memory.ts'
 import type { RocketMqStreamSettings } from '../streams/rocketmq/settings.ts'
 import type { GatewayParts } from './settings.ts'
@@ -38,6 +39,10 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
           copyDir: join(dataDir, 'parked-copies', fileName(plan.key)),
           uidOf,
         })
+      }
+      if (plan.system === 'nats') {
+        const { createNatsStream } = await import('../streams/nats/nats-stream.ts')
+        return createNatsStream({ ...common, settings: plan.settings as unknown as NatsStreamSettings, custody, uidOf })
       }
       if (plan.system === 'rocketmq') {
         const { createRocketMqStream } = await import('../streams/rocketmq/rocketmq-stream.ts')

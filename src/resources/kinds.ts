@@ -7,6 +7,7 @@ import { kafkaChannel } from './kafka-channel.ts'
 import { kafkaSink } from './kafka-sink.ts'
 import { kafkaSource } from './kafka-source.ts'
 import type { Kind } from './kind.ts'
+import { natsJetStreamChannel } from './nats-channel.ts'
 import { parallel } from './parallel.ts'
 import { rocketMqChannel } from './rocketmq-channel.ts'
 import { rocketMqSource } from './rocketmq-source.ts'
@@ -27,6 +28,7 @@ export const KINDS: readonly Kind[] = [
   channel,
   inMemoryChannel,
   kafkaChannel,
+  natsJetStreamChannel,
   rocketMqChannel,
   sequence,
   parallel,

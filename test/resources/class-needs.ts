@@ -18,6 +18,11 @@ export const NEEDS: Readonly<Record<string, ClassNeeds>> = {
       .join(''),
     channelVersion: 'messaging.knative.dev/v1beta1',
   },
+  NatsJetStream: {
+    system: 'nats',
+    manifests: configMap('config-nats', { 'eventing-nats': 'url: nats://one:4222' }),
+    channelVersion: 'messaging.knative.dev/v1alpha1',
+  },
   RocketMQ: {
     system: 'rocketmq',
     manifests: configMap('config-rocketmq', {

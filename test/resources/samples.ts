@@ -324,6 +324,14 @@ metadata: {name: old-kafka-channel}
 spec: {numPartitions: 3}
 ---
 apiVersion: messaging.knative.dev/v1alpha1
+kind: NatsJetStreamChannel
+metadata: {name: nats-channel}
+spec:
+  stream: {overrideName: ORDERS, config: {retention: Limits, discard: New, maxBytes: 1000000, maxAge: 168h, storage: File, replicas: 3}}
+  consumerConfigTemplate: {deliverPolicy: ByStartTime, optStartTime: "2026-11-01T00:00:00Z", ackWait: 30s, consumerType: Pull, replayPolicy: Instant}
+  delivery: {retry: 3}
+---
+apiVersion: messaging.knative.dev/v1alpha1
 kind: RocketMQChannel
 metadata: {name: rocketmq-channel}
 spec: {queues: 4, ordered: true, delivery: {retry: 3}}
