@@ -42,6 +42,7 @@ export async function openEventPath(
   const { clock, random, log, onFatal } = parts
   const { ids, watchers, hopId } = o
   const { observer, tracing } = watchers
+  const { dataDir, dataPersistent } = settings
 
   // Memory is promised once, for lanes, gates, appends and replies together.
   const budget = createBudget(budgetBytes(settings.memoryLimitBytes))
@@ -54,18 +55,12 @@ export async function openEventPath(
   const services = servicesOf(settings, parts, observer)
 
   // What waits long or is given up, for sources that cannot keep it themselves.
-  const custody = await openCustody({
-    dir: join(settings.dataDir, 'custody'),
-    persistent: settings.dataPersistent,
-    clock,
-    log,
-    onFatal,
-  })
+  const custody = await openCustody({ dir: join(dataDir, 'custody'), persistent: dataPersistent, clock, log, onFatal })
 
   // Subscribers may answer later, also after a restart: the leases and the key of their URLs are in the data folder.
-  const leases = openLeases(join(settings.dataDir, 'leases.log'), clock, log)
+  const leases = openLeases(join(dataDir, 'leases.log'), clock, log)
   const callbacks = createCallbackDesk({
-    keyFile: join(settings.dataDir, 'callback.key'),
+    keyFile: join(dataDir, 'callback.key'),
     leases,
     clock,
     machine: () => machine,
@@ -78,14 +73,11 @@ export async function openEventPath(
   const machine: DeliveryMachine = createDeliveryMachine({ clock, random, log, observer, budget, leases, newToken, callbackUrl })
 
   // What people paused is so from the first event on.
-  const paused = openPaused(join(settings.dataDir, 'paused.json'), log)
+  const paused = openPaused(join(dataDir, 'paused.json'), log)
 
   // The engine holds what runs and applies the difference of two plans.
-  const uidOf = (key: string): string => {
-    const plan = engine.plan()
-    return plan?.childUids?.[key] ?? plan?.resources.find((r) => r.key === key)?.uid ?? ''
-  }
-  const openers = openersFor(parts, { dataDir: settings.dataDir, observer, budget, custody, uidOf })
+  const uidOf = (key: string): string => uidIn(engine.plan(), key)
+  const openers = openersFor(parts, { dataDir, observer, budget, custody, uidOf })
   const hostOf = (key: string, tag: string): string => serviceHost(engine.plan(), key, tag)
   const engine: Engine = createEngine({
     ids,
@@ -114,6 +106,11 @@ function servicesOf(settings: GatewaySettings, { clock, log }: GatewayParts, obs
     maxQueuedRequests: QUEUED_REQUESTS,
     graceMs: settings.graceMs,
   })
+}
+
+/** The uid that Knative's dispatcher knows a subscription by. */
+function uidIn(plan: Plan | null, key: string): string {
+  return plan?.childUids?.[key] ?? plan?.resources.find((r) => r.key === key)?.uid ?? ''
 }
 
 /** The first host route of a Service, which is the name it was given under the domain. */
