@@ -40,8 +40,8 @@ export async function openEventPath(
   o: { readonly ids: IdTables; readonly watchers: Watchers; readonly hopId: string; readonly dataUrl: () => string },
 ): Promise<EventPath> {
   const { clock, random, log, onFatal } = parts
-  const { ids, watchers, hopId } = o
-  const { observer, tracing } = watchers
+  const { ids, hopId } = o
+  const { observer, tracing } = o.watchers
   const { dataDir, dataPersistent } = settings
 
   // Memory is promised once, for lanes, gates, appends and replies together.
@@ -68,9 +68,8 @@ export async function openEventPath(
   })
 
   // The machine sits between feeds and targets and knows neither kind.
-  const newToken = (): string => callbacks.newToken()
-  const callbackUrl = (token: string): string => callbacks.urlOf(token)
-  const machine: DeliveryMachine = createDeliveryMachine({ clock, random, log, observer, budget, leases, newToken, callbackUrl })
+  const calls = { newToken: (): string => callbacks.newToken(), callbackUrl: (token: string): string => callbacks.urlOf(token) }
+  const machine: DeliveryMachine = createDeliveryMachine({ clock, random, log, observer, budget, leases, ...calls })
 
   // What people paused is so from the first event on.
   const paused = openPaused(join(dataDir, 'paused.json'), log)
