@@ -1,16 +1,12 @@
-import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import { Secret } from '../../src/runtime/secret.ts'
-import { openConsumer } from '../../src/vendor/rocketmq/open.ts'
+import { openAdmin } from '../../src/vendor/rocketmq/admin.ts'
 import { until } from '../until.ts'
 import { certificates, type Certificates } from './kafka-files.ts'
 import { freePorts, startWatched, type WatchedServer } from './processes.ts'
 import { groupsFile, rocketMqJars, topicsFile, type TestGroup, type TestTopic } from './rocketmq-files.ts'
-
-const run = promisify(execFile)
 
 export interface RocketMqOptions {
   readonly topics: readonly TestTopic[]
@@ -25,8 +21,8 @@ export interface RocketMqServer {
   readonly endpoint: string
   readonly certificates: Certificates
   pids(): number[]
-  /** `mqadmin`, with the name server's address; takes a few seconds. */
-  admin(...args: readonly string[]): Promise<string>
+  /** `host:port`, for an administrator. */
+  readonly nameServer: string
   /** SIGKILL of proxy and broker; the data stays. */
   kill(): Promise<void>
   /** On the same ports and data. */
@@ -96,19 +92,15 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
         ...['-pm', 'local', '-n', `127.0.0.1:${names}`, '-bc', join(root, 'broker.conf'), '-pc', join(root, 'rmq-proxy.json')],
       ],
     )
-    await routed(`127.0.0.1:${grpc}`, o)
+    await routed(`127.0.0.1:${names}`, o)
     return proxyServer
   }
   let running = await start()
   return {
     endpoint: `127.0.0.1:${grpc}`,
+    nameServer: `127.0.0.1:${names}`,
     certificates: certs,
     pids: () => [nameServer, running].filter((s) => s.running()).map((s) => s.pid),
-    async admin(command, ...args) {
-      const main = ['org.apache.rocketmq.tools.command.MQAdminStartup', command ?? '', '-n', `127.0.0.1:${names}`, ...args]
-      const { stdout } = await run('java', [...java, '-Xmx128m', '-cp', `${lib}/*`, ...main])
-      return stdout
-    },
     kill: () => running.kill('SIGKILL'),
     async restart() {
       running = await start()
@@ -120,23 +112,17 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
   }
 }
 
-/** The broker tells the name server of its topics a while after it says that it is ready. */
-async function routed(endpoint: string, o: RocketMqOptions): Promise<void> {
-  const [topic] = o.topics
-  if (topic === undefined) return
+/** The broker tells the name server of itself and its topics a while after it says that it is ready. */
+async function routed(nameServer: string, o: RocketMqOptions): Promise<void> {
   const credentials = o.authentication === true ? { accessKey: ACCESS_KEY, accessSecret: new Secret(ACCESS_SECRET) } : null
-  const asking = openConsumer({
-    endpoints: [endpoint],
-    credentials,
-    tls: null,
-    namespace: '',
-    topic: topic.name,
-    group: '',
-    filter: { kind: 'tag', expression: '*' },
-    waitMs: 1_000,
-  })
-  await until(`the route of ${topic.name}`, () => asking.brokers(), READY_WITHIN_MS)
-  await asking.close(AbortSignal.timeout(1))
+  const admin = openAdmin({ nameServers: [nameServer], credentials, tls: null, cluster: '' })
+  const [topic] = o.topics
+  const known = async (): Promise<boolean> => {
+    await admin.groups()
+    return topic === undefined || ((await admin.topic(topic.name))?.length ?? 0) > 0
+  }
+  await until('the broker is known to the name server', known, READY_WITHIN_MS)
+  admin.close()
 }
 
 async function launch(root: string, name: string, ready: string, args: readonly string[]): Promise<WatchedServer> {

@@ -3,6 +3,7 @@ import { whyNoKafka } from './kafka-files.ts'
 import { startKafka, type KafkaServer } from './kafka.ts'
 import { lazyServer } from './lazy.ts'
 import { startRabbitMq, whyNoRabbitMq } from './rabbitmq.ts'
+import { startToldRocketMq } from './rocketmq-shared.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -10,6 +11,8 @@ declare module 'vitest' {
     readonly kafka: { readonly bootstrap: string; readonly missing: string; readonly java: boolean }
     /** The RabbitMQ all share, started when somebody first connects; `missing` says why there is none. */
     readonly rabbitmq: { readonly port: number; readonly missing: string }
+    /** Where the address of the RocketMQ all share is told; asking starts it. */
+    readonly rocketmq: { readonly port: number }
   }
 }
 
@@ -38,8 +41,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (ci && noRabbitMq !== '') throw new Error(`the RabbitMQ tests cannot run: ${noRabbitMq}`)
   const rabbitMq = await lazyServer(startRabbitMq)
   project.provide('rabbitmq', { port: rabbitMq.port, missing: noRabbitMq })
+  const rocketMq = await lazyServer(startToldRocketMq)
+  project.provide('rocketmq', { port: rocketMq.port })
   return async () => {
     await server?.stop()
     await rabbitMq.stop()
+    await rocketMq.stop()
   }
 }

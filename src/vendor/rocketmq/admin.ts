@@ -1,6 +1,17 @@
-import { RocketMqError, type RocketMqReason } from './errors.ts'
+import {
+  checked,
+  CODE,
+  type ClusterJson,
+  type GroupJson,
+  type GroupsJson,
+  isMissingGroup,
+  jsonOf,
+  leaderOf,
+  type RouteJson,
+  type StatsJson,
+} from './answers.ts'
+import { RocketMqError } from './errors.ts'
 import type { RocketMqCredentials, RocketMqTls } from './link.ts'
-import { parseLooseJson } from './loose-json.ts'
 import { RemotingLink, type Command } from './remoting.ts'
 
 export interface AdminSettings {
@@ -71,6 +82,8 @@ export interface RocketMqAdmin {
 const CALL_MS = 5_000
 /** The name server hears of a new topic within so long. */
 const ROUTED_WITHIN_MS = 10_000
+/** A broker writes the index of what it has stored within so long, even a busy one. */
+const INDEXED_WITHIN_MS = 3_000
 const LOOK_MS = 50
 
 const ASK = {
@@ -92,14 +105,8 @@ const ASK = {
   group: 352,
 } as const
 
-const OK = 0
-const NOT_SUPPORTED = 3
-const NO_PERMISSION = 16
-const TOPIC_MISSING = 17
-const NO_OFFSET = 22
-const GROUP_MISSING = 26
-const NOT_ONLINE = 206
-const SYSTEM_ERROR = 1
+/** What a broker answers that leaves the setting back to clients. */
+const LEFT_TO_CLIENTS: readonly number[] = [CODE.systemError, CODE.notSupported, CODE.notOnline]
 const READABLE = 4
 
 export function openAdmin(s: AdminSettings): RocketMqAdmin {
@@ -122,7 +129,7 @@ class RemotingAdmin implements RocketMqAdmin {
 
   async topic(name: string): Promise<readonly TopicPart[] | null> {
     const answer = await this.#askNames(ASK.route, { topic: name, acceptStandardJsonOnly: 'true' })
-    if (answer.code === TOPIC_MISSING) return null
+    if (answer.code === CODE.topicMissing) return null
     const route = jsonOf(checked(answer, `the route of ${name}`)) as RouteJson
     const leaders = new Map(route.brokerDatas?.map((b) => [b.brokerName, leaderOf(b)]))
     const parts: TopicPart[] = []
@@ -231,7 +238,7 @@ class RemotingAdmin implements RocketMqAdmin {
     const found: QueueProgress[] = []
     for (const part of (await this.topic(topic)) ?? []) {
       const answer = await this.#link.call(part.address, ASK.consumeStats, { consumerGroup: group, topic })
-      if (answer.code === TOPIC_MISSING || isMissingGroup(answer)) continue
+      if (answer.code === CODE.topicMissing || isMissingGroup(answer)) continue
       const stats = jsonOf(checked(answer, `how far ${group} has read ${topic}`)) as StatsJson
       for (const [key, at] of Object.entries(stats.offsetTable ?? {})) {
         const queue = JSON.parse(key) as { readonly brokerName: string; readonly queueId: number }
@@ -261,7 +268,7 @@ class RemotingAdmin implements RocketMqAdmin {
   async #hasPlace(group: string, { address, topic, queue }: QueueAt): Promise<boolean> {
     const fields = { consumerGroup: group, topic, queueId: String(queue), setZeroIfNotFound: 'false' }
     const answer = await this.#link.call(address, ASK.offset, fields)
-    if (answer.code === NO_OFFSET || isMissingGroup(answer)) return false
+    if (answer.code === CODE.noOffset || isMissingGroup(answer)) return false
     checked(answer, `the offset of ${group} in ${topic}`)
     return true
   }
@@ -275,8 +282,8 @@ class RemotingAdmin implements RocketMqAdmin {
     const common = { topic: q.topic, queueId: String(q.queue) }
     const fields = { ...common, group, offset: String(offset), timestamp: '-1', isForce: 'true' }
     const answer = await this.#link.call(q.address, ASK.reset, fields)
-    if (answer.code === OK) return
-    if (![SYSTEM_ERROR, NOT_SUPPORTED, NOT_ONLINE].includes(answer.code)) checked(answer, `setting ${group} in ${q.topic}`)
+    if (answer.code === CODE.ok) return
+    if (!LEFT_TO_CLIENTS.includes(answer.code)) checked(answer, `setting ${group} in ${q.topic}`)
     const moved = await this.#link.call(q.address, ASK.moveOffset, {
       ...common,
       consumerGroup: group,
@@ -285,15 +292,31 @@ class RemotingAdmin implements RocketMqAdmin {
     checked(moved, `setting ${group} in ${q.topic}`)
   }
 
-  async #offsetOf({ address, topic, queue }: QueueAt, to: SeekTo): Promise<number> {
-    const fields = { topic, queueId: String(queue) }
-    const answer =
-      to === 'earliest'
-        ? await this.#link.call(address, ASK.firstOffset, fields)
-        : to === 'latest'
-          ? await this.#link.call(address, ASK.lastOffset, fields)
-          : await this.#link.call(address, ASK.offsetByTime, { ...fields, timestamp: String(to.timeMs) })
-    checked(answer, `an offset of ${topic}`)
+  async #offsetOf(q: QueueAt, to: SeekTo): Promise<number> {
+    if (to === 'latest') return this.#end(q)
+    const fields = { topic: q.topic, queueId: String(q.queue) }
+    return to === 'earliest'
+      ? this.#askOffset(q, ASK.firstOffset, fields)
+      : this.#askOffset(q, ASK.offsetByTime, { ...fields, timestamp: String(to.timeMs) })
+  }
+
+  /**
+   * The end of a queue is written a moment after a message is acknowledged to its producer: behind what is known to be
+   * coming (`committed` false) it is waited for.
+   */
+  async #end(q: QueueAt): Promise<number> {
+    const fields = { topic: q.topic, queueId: String(q.queue) }
+    const coming = await this.#askOffset(q, ASK.lastOffset, { ...fields, committed: 'false' })
+    const untilMs = performance.now() + INDEXED_WITHIN_MS
+    for (;;) {
+      const end = await this.#askOffset(q, ASK.lastOffset, { ...fields, committed: 'true' })
+      if (end >= coming || performance.now() > untilMs) return end
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    }
+  }
+
+  async #askOffset({ address, topic }: QueueAt, code: number, fields: Command['fields']): Promise<number> {
+    const answer = checked(await this.#link.call(address, code, fields), `an offset of ${topic}`)
     return Math.max(0, Number(answer.fields['offset'] ?? 0))
   }
 
@@ -334,52 +357,4 @@ interface QueueAt {
   readonly address: string
   readonly topic: string
   readonly queue: number
-}
-interface BrokerJson {
-  readonly brokerName: string
-  readonly cluster?: string
-  readonly brokerAddrs?: Readonly<Record<string, string>>
-}
-interface RouteJson {
-  readonly brokerDatas?: readonly BrokerJson[]
-  readonly queueDatas?: readonly { readonly brokerName: string; readonly perm: number; readonly readQueueNums: number }[]
-}
-interface ClusterJson {
-  readonly brokerAddrTable?: Readonly<Record<string, BrokerJson>>
-}
-interface GroupJson {
-  readonly retryMaxTimes?: number
-  readonly consumeMessageOrderly?: boolean
-}
-interface GroupsJson {
-  readonly subscriptionGroupTable?: Readonly<Record<string, unknown>>
-}
-interface StatsJson {
-  readonly offsetTable?: Readonly<
-    Record<string, { readonly brokerOffset?: number; readonly consumerOffset?: number; readonly lastTimestamp?: number }>
-  >
-}
-
-const leaderOf = (b: BrokerJson): string => b.brokerAddrs?.['0'] ?? ''
-
-/** An unknown group has a code of its own; some calls say it in words. */
-function isMissingGroup({ code, remark }: Command): boolean {
-  return code === GROUP_MISSING || (code === SYSTEM_ERROR && /group.*not.*exist|No group in this broker/i.test(remark))
-}
-
-function checked(answer: Command, what: string): Command {
-  if (answer.code === OK) return answer
-  const reasons: Readonly<Record<number, RocketMqReason>> = {
-    [NO_PERMISSION]: 'Unauthorized',
-    [TOPIC_MISSING]: 'TopicMissing',
-    [GROUP_MISSING]: 'GroupMissing',
-  }
-  throw new RocketMqError(
-    reasons[answer.code] ?? 'RocketMQFailed',
-    `${what}: ${answer.remark || 'refused'} (code ${answer.code})`,
-  )
-}
-
-function jsonOf(answer: Command): unknown {
-  return parseLooseJson(Buffer.from(answer.body).toString('utf8'))
 }

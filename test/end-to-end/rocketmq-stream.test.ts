@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto'
+import { beforeAll, describe } from 'vitest'
+import { SILENT } from '../../src/contract/observer.ts'
+import type { StreamPlan } from '../../src/contract/plan.ts'
+import type { Stream } from '../../src/contract/stream.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { SILENT_LOG } from '../../src/runtime/log.ts'
+import { systemRandom } from '../../src/runtime/random.ts'
+import { type Custody, openCustody } from '../../src/store/custody.ts'
+import { createRocketMqStream } from '../../src/streams/rocketmq/rocketmq-stream.ts'
+import type { RocketMqStreamSettings } from '../../src/streams/rocketmq/settings.ts'
+import { temporaryFolder } from '../gateway.ts'
+import { sharedRocketMq, type SharedRocketMqAddress } from '../servers/rocketmq-provided.ts'
+import { streamContract } from '../streams/contract.ts'
+import { planOf, soon } from '../streams/rig.ts'
+
+const rocketMq = sharedRocketMq()
+
+interface Opened {
+  readonly plan: StreamPlan
+  readonly dir: string
+  custody: Custody
+}
+
+const opened = new Map<Stream, Opened>()
+
+function open(o: Opened): Stream {
+  const stream = createRocketMqStream({
+    id: 1,
+    plan: o.plan,
+    settings: o.plan.settings as unknown as RocketMqStreamSettings,
+    clock: systemClock,
+    random: systemRandom,
+    log: SILENT_LOG,
+    observer: SILENT,
+    custody: o.custody,
+  })
+  opened.set(stream, o)
+  return stream
+}
+
+const custodyIn = (dir: string): Promise<Custody> => openCustody({ dir, clock: systemClock, log: SILENT_LOG })
+
+describe.skipIf(rocketMq.skip)(`the stream contract on RocketMQ${rocketMq.note}`, () => {
+  let at: SharedRocketMqAddress
+  beforeAll(async () => {
+    at = await rocketMq.address()
+  }, 120_000)
+  streamContract({
+    name: 'rocketmq',
+    limits: false,
+    forgetsOffers: true,
+    queues: true,
+    scrambles: true,
+    async open(change) {
+      const settings: RocketMqStreamSettings = {
+        endpoints: [at.endpoint],
+        nameServers: [at.nameServer],
+        nameServersTls: false,
+        cluster: '',
+        credentials: null,
+        tls: null,
+        instanceNamespace: '',
+        topic: `contract-${randomUUID()}`,
+        type: 'NORMAL',
+        // The order the contract asks for is that of one queue.
+        queues: 1,
+        instance: '/contract',
+        backlogMs: 200,
+      }
+      const dir = temporaryFolder()
+      const plan = planOf({ system: 'rocketmq', settings: settings as unknown as StreamPlan['settings'], ...change })
+      return open({ plan, dir, custody: await custodyIn(dir) })
+    },
+    async reopen(s) {
+      const o = opened.get(s)
+      if (o === undefined) throw new Error('it was not opened here')
+      await s.close(soon())
+      await o.custody.close(soon())
+      return open({ ...o, custody: await custodyIn(o.dir) })
+    },
+  })
+})
