@@ -29,6 +29,11 @@ export interface KafkaTestClient {
   /** Commits for a group without members, by partition, as if its consumers had stood there when they left. */
   commit(group: string, topic: string, offsets: readonly number[]): Promise<void>
   members(group: string): Promise<number>
+  /** Names of all topics and groups. */
+  topics(): Promise<readonly string[]>
+  groups(): Promise<readonly string[]>
+  /** The user may make no topics, and do nothing with these. The cluster needs an authorizer. */
+  forbid(user: string, topics: readonly string[]): Promise<void>
   close(): Promise<void>
 }
 
@@ -96,6 +101,22 @@ export function kafkaTestClient(bootstrap: string): KafkaTestClient {
     async members(group) {
       const groups = await admin.describeGroups({ groups: [group] })
       return groups.get(group)?.members.size ?? 0
+    },
+    topics: () => admin.listTopics({}),
+    groups: async () => [...(await admin.listGroups()).keys()],
+    forbid: (user, topics) => {
+      const deny = (resourceType: 2 | 4, resourceName: string, operation: 2 | 5) =>
+        ({
+          resourceType,
+          resourceName,
+          operation,
+          resourcePatternType: 3,
+          principal: `User:${user}`,
+          host: '*',
+          permissionType: 2,
+        }) as const
+      const creations = [deny(4, 'kafka-cluster', 5), ...topics.map((t) => deny(2, t, 2))]
+      return admin.createAcls({ creations })
     },
     async close() {
       await producer.close(true).catch(() => {})

@@ -10,7 +10,7 @@ import type { Key, LaneId, SubId } from '../../../contract/ids.ts'
 import type { CloudEvent } from '../../../event/event.ts'
 import { CUSTODY_LANE } from '../../../store/custody.ts'
 import type { Follower } from '../seat.ts'
-import type { Keeping } from './keeping.ts'
+import type { Keeping, KeptHow } from './keeping.ts'
 import { readId } from './parked-index.ts'
 import { RETRY_LANE, RetryDelivery } from './retry-seat.ts'
 
@@ -70,7 +70,7 @@ export function keptFeed(p: KeptFeedParts): Feed {
       if (f === undefined || parksFor[d.sub] !== undefined) return done(false)
       keeping.keep(f, d, state, (how) => {
         if (how === 'kept') settle(d, 'detached')
-        else if (how === 'refused' && !(d instanceof RetryDelivery)) return local.detachDelivery(d, state, done)
+        else if (mayStayHere(d, how)) return local.detachDelivery(d, state, done)
         done(how === 'kept')
       })
     },
@@ -79,7 +79,7 @@ export function keptFeed(p: KeptFeedParts): Feed {
       if (key === '') return done(false)
       keeping.parkDelivery(p.groupOf(key), key, d, state, (how) => {
         if (how === 'parked') settle(d, 'parked')
-        else if (how === 'refused') return parkLocally(d, state, done)
+        else if (how === 'refused' || mayStayHere(d, how)) return parkLocally(d, state, done)
         done(how === 'parked')
       })
     },
@@ -107,6 +107,11 @@ export function keptFeed(p: KeptFeedParts): Feed {
     parked: mergedStore(keeping, local.parked, (key) => p.known(key) !== undefined),
     ...(inner.replays === undefined ? {} : { replays: replaysOf(inner.replays, parksFor) }),
     can: inner.can,
+  }
+
+  /** What is in the data folder may stay there; what is in the main topic goes there where the cluster has no place for it. */
+  function mayStayHere(d: Delivery, how: KeptHow): boolean {
+    return d.lane === CUSTODY_LANE || (how === 'refused' && !(d instanceof RetryDelivery))
   }
 
   /** What came back from a retry topic is settled there once the custody has it. */
