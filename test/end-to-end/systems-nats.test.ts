@@ -1,0 +1,60 @@
+import { connect } from '@nats-io/transport-node'
+import { jetstream } from '@nats-io/jetstream'
+import { broker } from '../gateway.ts'
+import { ownNats, startNats } from '../servers/nats.ts'
+import type { OwnServer } from './stream-rig.ts'
+import { streamSuite } from './stream-suite.ts'
+
+const own = ownNats()
+
+function config(name: string, url: string): unknown {
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name, namespace: 'knative-eventing' },
+    data: { 'eventing-nats': JSON.stringify({ url }) },
+  }
+}
+
+function natsBroker(url: string, name: string): unknown[] {
+  const ref = { apiVersion: 'v1', kind: 'ConfigMap', name: `config-${name}`, namespace: 'knative-eventing' }
+  return [
+    config(ref.name, url),
+    broker(name, { annotations: { 'eventing.knative.dev/broker.class': 'NatsJetStream' }, spec: { config: ref } }),
+  ]
+}
+
+async function start(): Promise<OwnServer<string>> {
+  const server = await startNats()
+  return { ...server, address: server.url }
+}
+
+streamSuite({
+  name: 'NATS JetStream',
+  ...own,
+  start,
+  nowhere: 'nats://127.0.0.1:1',
+  broker: natsBroker,
+  channel(url, name) {
+    const [apiVersion, kind] = ['messaging.knative.dev/v1alpha1', 'NatsJetStreamChannel']
+    return { apiVersion, kind, manifests: [config('config-nats', url), { apiVersion, kind, metadata: { name } }] }
+  },
+  own: { ...own, start },
+  refused: {
+    skip: own.skip,
+    async start(name) {
+      const server = await startNats({ config: 'authorization { user: "alice", password: "wonder-land" }' })
+      const url = server.url.replace('nats://', 'nats://alice:through-the-mirror@')
+      return { manifests: natsBroker(url, name), stop: () => server.stop() }
+    },
+  },
+  async raw(url, name, bytes) {
+    const connection = await connect({ servers: url })
+    await jetstream(connection).publish(`default.${name}._knative_broker.events`, bytes)
+    await connection.close()
+  },
+  ordered: true,
+  shares: true,
+  durableWithinMs: 500,
+  events: 20_000,
+})
