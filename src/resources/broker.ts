@@ -71,9 +71,14 @@ export const broker = defineKind<BrokerSpec>({
 })
 
 /** Triggers of this Broker without a delivery of their own have this one. */
-export function brokerDelivery(spec: BrokerSpec, namespace: string, draft: Draft): DeliverySpec {
+export function brokerDelivery(r: Resource<BrokerSpec>, draft: Draft): DeliverySpec {
   const { cluster, namespaces } = draft.config.brokers
-  return spec.delivery ?? namespaces.get(namespace)?.delivery ?? cluster.delivery ?? BROKER_DELIVERY
+  const brokerClass = classOf(r, draft)
+  for (const d of [namespaces.get(r.namespace), cluster]) {
+    const delivery = d?.classes.get(brokerClass)?.delivery ?? d?.delivery
+    if (r.spec.delivery === undefined && delivery !== undefined) return delivery
+  }
+  return r.spec.delivery ?? BROKER_DELIVERY
 }
 
 /** The class as it is written, else of the namespace, else of the cluster; '' = Knative's own default. */
@@ -142,7 +147,11 @@ function wishOf(r: Resource<BrokerSpec>, draft: Draft, found: StreamClass): Stre
 /** What the Broker names itself, else what config-br-defaults has for Brokers of its class. */
 function configOf(r: Resource<BrokerSpec>, draft: Draft, of: StreamClass | undefined): RefSpec | undefined {
   const { cluster, namespaces } = draft.config.brokers
-  const fits = (d: BrokerDefault | undefined): RefSpec | undefined =>
-    d?.brokerClass === '' || classOfBroker(d?.brokerClass ?? '') === of ? d?.config : undefined
-  return r.spec.config ?? fits(namespaces.get(r.namespace)) ?? fits(cluster)
+  const brokerClass = classOf(r, draft)
+  const from = (d: BrokerDefault | undefined): RefSpec | undefined => {
+    const own = d?.classes.get(brokerClass)?.config
+    const fits = d?.brokerClass === '' || classOfBroker(d?.brokerClass ?? '') === of
+    return own ?? (fits ? d?.config : undefined)
+  }
+  return r.spec.config ?? from(namespaces.get(r.namespace)) ?? from(cluster)
 }

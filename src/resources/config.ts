@@ -49,6 +49,8 @@ export interface BrokerDefault {
   readonly config?:
     | { readonly apiVersion: string; readonly kind: string; readonly namespace: string; readonly name: string }
     | undefined
+  /** `brokerClasses`: what is different for Brokers of these classes. */
+  readonly classes: ReadonlyMap<string, BrokerDefault>
 }
 
 export interface ConfigSource {
@@ -81,7 +83,10 @@ export function readConfig(find: (name: string) => ConfigSource | undefined): Kn
 }
 
 const NO_CHANNEL_DEFAULTS: ChannelDefaults = { cluster: undefined, namespaces: new Map() }
-const NO_BROKER_DEFAULTS: BrokerDefaults = { cluster: { brokerClass: '', delivery: undefined }, namespaces: new Map() }
+const NO_BROKER_DEFAULTS: BrokerDefaults = {
+  cluster: { brokerClass: '', delivery: undefined, classes: new Map() },
+  namespaces: new Map(),
+}
 
 function readServiceDefaults({ data, complain }: ConfigSource): ServiceDefaults {
   const whole = (key: string, otherwise: number, least: number): number => {
@@ -153,13 +158,15 @@ function readBrokerDefaults({ data, complain }: ConfigSource): BrokerDefaults {
     const text = (field: string, otherwise: string): string => (typeof d[field] === 'string' ? d[field] : otherwise)
     const from = { apiVersion: text('apiVersion', 'v1'), kind: text('kind', 'ConfigMap') }
     const config = typeof name === 'string' && typeof namespace === 'string' ? { ...from, namespace, name } : undefined
-    if (d['delivery'] === undefined) return { brokerClass, delivery: undefined, config }
+    const named = Object.entries(isObject(d['brokerClasses']) ? d['brokerClasses'] : {})
+    const classes = new Map(named.map(([name, c]) => [name, one(c ?? {}, `${where}.brokerClasses.${name}`)]))
+    if (d['delivery'] === undefined) return { brokerClass, delivery: undefined, config, classes }
     const parsed = DELIVERY.safeParse(d['delivery'], { error: mustBe })
-    if (parsed.success) return { brokerClass, delivery: parsed.data, config }
+    if (parsed.success) return { brokerClass, delivery: parsed.data, config, classes }
     for (const f of faultsOf(parsed.error.issues, d['delivery'], DELIVERY, false)) {
       complain(at, `${where}.delivery.${f.path.join('.')} ${f.message}`)
     }
-    return { brokerClass, delivery: undefined, config }
+    return { brokerClass, delivery: undefined, config, classes }
   }
   const namespaces = isObject(value['namespaceDefaults']) ? value['namespaceDefaults'] : {}
   return {

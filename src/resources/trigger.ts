@@ -97,7 +97,7 @@ export const trigger = defineKind<TriggerSpec>({
       annotations: r.annotations,
       order: annotation(r.annotations, 'kafka.eventing.knative.dev/delivery.order') ?? 'unordered',
       start: 'latest',
-      delivery: own ?? brokerDelivery(from.spec, from.namespace, draft),
+      delivery: own ?? brokerDelivery(from, draft),
       deliveryNamespace: own === undefined ? from.namespace : r.namespace,
       subscriber: r.spec.subscriber,
       subscriberRole: 'subscriber',

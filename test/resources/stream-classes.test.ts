@@ -151,6 +151,20 @@ describe('a Broker that stands on channels', () => {
     expect(topics(read(defaults + broker('MTChannelBasedBroker')))).toEqual({ 'broker/default/b': 'embedded' })
   })
 
+  test('takes what is said for its class before what is said for all', () => {
+    const at = (name: string): string =>
+      `{apiVersion: v1, kind: ConfigMap, name: ${name}, namespace: ${EVENTING}, delivery: {retry: 3}}`
+    const all = `clusterDefault: {brokerClass: Kafka, apiVersion: v1, kind: ConfigMap, name: kafka-broker-config, namespace: ${EVENTING}, brokerClasses: {MTChannelBasedBroker: ${at('t')}}}`
+    const defaults = configMap('config-br-defaults', { 'default-br-config': all })
+    const { streams, subscriptions } = planOf(KAFKA + onKafka + defaults + broker('MTChannelBasedBroker') + trigger())
+    expect(streams[0]?.settings['topic']).toBe('knative-messaging-kafka.default.b-kne-trigger')
+    expect(subscriptions[0]?.delivery.retry).toBe(3)
+    expect(
+      planOf(KAFKA + configMap('kafka-broker-config', { 'bootstrap.servers': 'one:9092' }) + defaults + broker('')).streams[0]
+        ?.settings['topic'],
+    ).toBe('knative-broker-default-b')
+  })
+
   test('of the first spelling names the channel itself', () => {
     const old = (of: string): string =>
       `{apiVersion: eventing.knative.dev/v1alpha1, kind: Broker, metadata: {name: b}, spec: {channelTemplateSpec: ${of}}}\n---\n`
