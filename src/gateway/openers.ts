@@ -4,12 +4,14 @@ import type { Key } from '../contract/ids.ts'
 import type { Observer } from '../contract/observer.ts'
 import type { Openers } from '../engine/engine.ts'
 import type { KafkaSettings } from '../sources/kafka/settings.ts'
+import type { RabbitMqSettings } from '../sources/rabbitmq/settings.ts'
 import type { RocketMqSettings } from '../sources/rocketmq/settings.ts'
 import type { Custody } from '../store/custody.ts'
 import { openEmbeddedStream } from '../streams/embedded.ts'
 import type { KafkaStreamSettings } from '../streams/kafka/settings.ts'
 import type { NatsStreamSettings } from '../streams/nats/settings.ts'
 import { createMemoryStream } from '../streams/memory.ts'
+import type { RabbitMqStreamSettings } from '../streams/rabbitmq/settings.ts'
 import type { RocketMqStreamSettings } from '../streams/rocketmq/settings.ts'
 import type { GatewayParts } from './settings.ts'
 
@@ -44,6 +46,16 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
         const { createNatsStream } = await import('../streams/nats/nats-stream.ts')
         return createNatsStream({ ...common, settings: plan.settings as unknown as NatsStreamSettings, custody, uidOf })
       }
+      if (plan.system === 'rabbitmq') {
+        const { createRabbitMqStream } = await import('../streams/rabbitmq/rabbitmq-stream.ts')
+        return createRabbitMqStream({
+          ...common,
+          settings: plan.settings as unknown as RabbitMqStreamSettings,
+          random,
+          custody,
+          uidOf,
+        })
+      }
       if (plan.system === 'rocketmq') {
         const { createRocketMqStream } = await import('../streams/rocketmq/rocketmq-stream.ts')
         return createRocketMqStream({ ...common, settings: plan.settings as unknown as RocketMqStreamSettings, random, custody })
@@ -53,6 +65,10 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
     },
     // The clients take three quarters of a second to load: only who reads from such a system waits for it.
     source: async (plan) => {
+      if (plan.system === 'rabbitmq') {
+        const { createRabbitMqSource } = await import('../sources/rabbitmq/source.ts')
+        return createRabbitMqSource({ plan, settings: plan.settings as unknown as RabbitMqSettings, clock, random, log })
+      }
       if (plan.system === 'rocketmq') {
         const { createRocketMqSource } = await import('../sources/rocketmq/source.ts')
         return createRocketMqSource({ plan, settings: plan.settings as unknown as RocketMqSettings, clock, random, log })

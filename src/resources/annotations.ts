@@ -17,7 +17,7 @@ interface Reader<T> {
 
 const CHANNELS = ['Channel', 'InMemoryChannel', 'KafkaChannel', 'NatsJetStreamChannel', 'RabbitmqChannel', 'RocketMQChannel']
 const STREAMS = ['Broker', ...CHANNELS, 'KafkaSink', 'Sequence', 'Parallel']
-const SUBSCRIPTIONS = ['Trigger', 'Subscription', 'KafkaSource', 'RocketMQSource']
+const SUBSCRIPTIONS = ['Trigger', 'Subscription', 'KafkaSource', 'RocketMQSource', 'RabbitmqSource']
 const FLOWS = [...SUBSCRIPTIONS, 'Sequence', 'Parallel']
 
 const reader = <T>(kinds: readonly string[], must: string, read: (text: string) => T | undefined): Reader<T> => ({

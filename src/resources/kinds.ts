@@ -9,6 +9,9 @@ import { kafkaSource } from './kafka-source.ts'
 import type { Kind } from './kind.ts'
 import { natsJetStreamChannel } from './nats-channel.ts'
 import { parallel } from './parallel.ts'
+import { rabbitMqChannel } from './rabbitmq-channel.ts'
+import { rabbitMqBrokerConfig } from './rabbitmq-config.ts'
+import { rabbitMqSource } from './rabbitmq-source.ts'
 import { rocketMqChannel } from './rocketmq-channel.ts'
 import { rocketMqSource } from './rocketmq-source.ts'
 import { secret } from './secret.ts'
@@ -24,11 +27,13 @@ import { trigger } from './trigger.ts'
 export const KINDS: readonly Kind[] = [
   configMap,
   secret,
+  rabbitMqBrokerConfig,
   broker,
   channel,
   inMemoryChannel,
   kafkaChannel,
   natsJetStreamChannel,
+  rabbitMqChannel,
   rocketMqChannel,
   sequence,
   parallel,
@@ -39,6 +44,7 @@ export const KINDS: readonly Kind[] = [
   kafkaSink,
   kafkaSource,
   rocketMqSource,
+  rabbitMqSource,
   eventType,
 ]
 

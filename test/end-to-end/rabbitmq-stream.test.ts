@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { describe } from 'vitest'
+import { beforeAll, describe } from 'vitest'
 import type { StreamPlan } from '../../src/contract/plan.ts'
 import { SILENT } from '../../src/contract/observer.ts'
 import type { Stream } from '../../src/contract/stream.ts'
@@ -44,6 +44,7 @@ function open(o: Opened): Stream {
 const custodyIn = (dir: string): Promise<Custody> => openCustody({ dir, clock: systemClock, log: SILENT_LOG })
 
 describe.skipIf(rabbitMq.skip)(`the stream contract on RabbitMQ${rabbitMq.note}`, () => {
+  beforeAll(() => rabbitMq.ready())
   streamContract({
     name: 'rabbitmq',
     limits: false,

@@ -1,4 +1,5 @@
 import { inject } from 'vitest'
+import { rabbitMqAnswers } from './rabbitmq-clients.ts'
 
 export interface ProvidedKafka {
   readonly bootstrap: string
@@ -28,8 +29,22 @@ export function ownRocketMq(): { readonly note: string; readonly skip: boolean }
   return { skip: !java, note: java ? '' : ' (skipped: needs Java and Maven)' }
 }
 
-/** The RabbitMQ of the run, user guest/guest; it starts when somebody first connects. `host:port` is what manifests want. */
-export function sharedRabbitMq(): { readonly address: string; readonly note: string; readonly skip: boolean } {
+export interface ProvidedRabbitMq {
+  /** `host:port`, user guest/guest. */
+  readonly address: string
+  readonly note: string
+  readonly skip: boolean
+  /** It starts when somebody first connects; resolves when it answers. */
+  ready(): Promise<void>
+}
+
+/** The RabbitMQ of the run. */
+export function sharedRabbitMq(): ProvidedRabbitMq {
   const { port, missing } = inject('rabbitmq')
-  return { address: `127.0.0.1:${port}`, skip: missing !== '', note: missing === '' ? '' : ` (skipped: ${missing})` }
+  return {
+    address: `127.0.0.1:${port}`,
+    skip: missing !== '',
+    note: missing === '' ? '' : ` (skipped: ${missing})`,
+    ready: () => rabbitMqAnswers(port),
+  }
 }

@@ -31,6 +31,8 @@ export class Links {
   readonly consuming: RabbitMqLink
   readonly publishing: RabbitMqLink
   readonly #subscriptions = new Set<RabbitMqSubscription>()
+  /** Those the server has not answered yet. */
+  readonly #undecided = new Set<RabbitMqSubscription>()
 
   constructor(p: LinksParts, publisher: () => Publisher) {
     const { clock, random, health, login } = p
@@ -65,12 +67,21 @@ export class Links {
 
   add(s: RabbitMqSubscription): void {
     this.#subscriptions.add(s)
+    this.#undecided.add(s)
     if (this.consuming.connection === null) this.consuming.start()
     else s.up(this.consuming)
   }
 
   remove(s: RabbitMqSubscription): void {
     this.#subscriptions.delete(s)
+    this.#undecided.delete(s)
+  }
+
+  /** What is published now comes to everybody who is here. */
+  get allDecided(): boolean {
+    if (this.#undecided.size === 0) return true
+    for (const s of this.#undecided) if (s.decided) this.#undecided.delete(s)
+    return this.#undecided.size === 0
   }
 
   get subscribed(): number {

@@ -16,8 +16,12 @@ export class Prefetch {
     this.#most = most
   }
 
-  /** What a consumer should have now; 0 = the one that is there does. */
-  get change(): number {
+  /**
+   * What a consumer should have now; 0 = the one that is there does. `held`: messages handed over and not answered. What is
+   * on its way when a consumer is taken back comes again later, out of order: so only one whose prefetch is used up is.
+   */
+  change(held: number): number {
+    if (held < this.#now) return 0
     const fits = Math.min(this.#most, Math.max(1, Math.floor(BYTES_AT_ONCE / this.#meanBytes)))
     return fits >= this.#now * 2 || fits * 2 <= this.#now ? fits : 0
   }

@@ -15,6 +15,8 @@ export interface PublisherParts {
   readonly health: Health
   /** Makes what is published to; rejects with a `RabbitMqError`. */
   readonly prepare: (link: RabbitMqLink) => Promise<void>
+  /** false = what is sent waits until `go` is called: somebody who should get it is not there yet. */
+  readonly mayGo?: () => boolean
 }
 
 interface Job {
@@ -92,8 +94,19 @@ export class Publisher {
     if (this.#blocked !== '') return done({ why: `RabbitMQ takes nothing from publishers: ${this.#blocked}` })
     const untilMs = this.#p.clock.now() + WAIT_MS
     const job: Job = { exchange, routingKey, message, untilMs, done, returned: false }
-    if (this.#channel === null) this.#waiting.push(job)
+    if (this.#channel === null || this.#waiting.length > 0 || !this.#mayGo) this.#waiting.push(job)
     else this.#publish(this.#channel, job)
+  }
+
+  /** It may have become possible to publish what waits. */
+  go(): void {
+    const channel = this.#channel
+    if (channel === null || !this.#mayGo) return
+    for (const job of this.#waiting.splice(0)) this.#publish(channel, job)
+  }
+
+  get #mayGo(): boolean {
+    return this.#p.mayGo === undefined || this.#p.mayGo()
   }
 
   /** Everything sent so far has its answer, or the signal is aborted. */
@@ -171,7 +184,7 @@ export class Publisher {
       channel.onClosed((e) => this.#lost(e))
       this.#againMs = 0
       this.#p.health.good(PART)
-      for (const job of this.#waiting.splice(0)) this.#publish(channel, job)
+      this.go()
     } catch (e) {
       this.#opening = false
       this.#failed(e)

@@ -49,6 +49,7 @@ export function createRabbitMqSource(o: RabbitMqSourceParts): Source {
       mostPrefetch: ordered ? 1 : (settings.mostHeld ?? MOST_HELD),
       leaseMs: settings.leaseMs ?? LEASE_MS,
       delays: new Delays({ queue, type, clock, publisher, link: () => links.publishing }),
+      decided: () => undefined,
       left: (s) => links.remove(s),
     })
     links.add(subscription)

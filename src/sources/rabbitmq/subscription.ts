@@ -16,6 +16,8 @@ export interface SubscriptionParts extends Omit<ConsumerParts, 'prepare' | 'left
   /** Makes sure that the queue is there and bound; true = it was made just now, as we make queues. */
   readonly prepare: (link: RabbitMqLink) => Promise<boolean>
   readonly delays: Delays
+  /** `decided` may have changed. */
+  readonly decided: () => void
   /** It is left: nobody tells it of connections any more. */
   readonly left: (s: RabbitMqSubscription) => void
 }
@@ -31,6 +33,7 @@ export class RabbitMqSubscription implements QueueSubscription<RabbitMqMessage> 
   #asking = false
   readonly #timer: Timer
   #prepared = false
+  #refused = false
   #waiting: (() => void)[] = []
 
   constructor(p: SubscriptionParts) {
@@ -80,11 +83,23 @@ export class RabbitMqSubscription implements QueueSubscription<RabbitMqMessage> 
     this.#p.delays.store(event, state, done)
   }
 
+  /** What is published now comes to it, or the server has refused to make its queue. */
+  get decided(): boolean {
+    return this.#prepared || this.#refused
+  }
+
   async #prepare(link: RabbitMqLink): Promise<void> {
-    const made = await this.#p.prepare(link)
-    // A queue that somebody else has made may have a limit.
-    this.#limit = made ? 0 : await deliveryLimit(link, this.#p.queue)
-    this.#prepared = true
+    try {
+      const made = await this.#p.prepare(link)
+      // A queue that somebody else has made may have a limit.
+      this.#limit = made ? 0 : await deliveryLimit(link, this.#p.queue)
+      this.#prepared = true
+    } catch (e) {
+      this.#refused = link.connection !== null
+      throw e
+    } finally {
+      this.#p.decided()
+    }
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 

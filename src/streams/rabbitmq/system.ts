@@ -50,7 +50,12 @@ export class RabbitMqSystem implements QueueSystem<RabbitMqMessage> {
     this.#health = new Health(log, 'RabbitMQ stream')
     const login = loginOf(settings, `sluice ${settings.namespace}/${settings.name}`)
     this.#links = new Links({ login, clock, random, health: this.#health }, () => this.#publisher)
-    this.#publisher = new Publisher({ clock, health: this.#health, prepare: (link) => this.#declareExchange(link) })
+    this.#publisher = new Publisher({
+      clock,
+      health: this.#health,
+      prepare: (link) => this.#declareExchange(link),
+      mayGo: () => this.#links.allDecided,
+    })
     this.#links.publishing.start()
   }
 
@@ -99,8 +104,10 @@ export class RabbitMqSystem implements QueueSystem<RabbitMqMessage> {
       mostPrefetch: order === 'ordered' ? 1 : (settings.mostHeld ?? MOST_HELD),
       leaseMs: settings.leaseMs ?? LEASE_MS,
       delays,
+      decided: () => this.#publisher.go(),
       left: (s) => {
         this.#links.remove(s)
+        this.#publisher.go()
         this.#health.good(key)
       },
     })

@@ -98,10 +98,10 @@ export class RabbitMqChannel {
   // -- consuming ----------------------------------------------------------------------------------------------------
 
   /** `null` to `take` = the server has cancelled the consumer (its queue is gone). Resolves with what `cancel` wants. */
-  async consume(queue: string, prefetch: number, take: (m: ReceivedMessage | null) => void): Promise<string> {
+  async consume(queue: string, tag: string, prefetch: number, take: (m: ReceivedMessage | null) => void): Promise<string> {
     await this.#call(() => this.#channel.prefetch(prefetch))
     const { consumerTag } = await this.#call(() =>
-      this.#channel.consume(queue, (m) => take(m === null ? null : received(m)), { noAck: false }),
+      this.#channel.consume(queue, (m) => take(m === null ? null : received(m)), { noAck: false, consumerTag: tag }),
     )
     return consumerTag
   }
