@@ -89,6 +89,9 @@ export function createHand(parts: HandParts): Hand {
   }
 }
 
+/** These tell exactly how old the oldest event is that is not settled; what hands out single messages does not. */
+const LOGS: ReadonlySet<string> = new Set(['embedded', 'memory', 'kafka'])
+
 /** A rewind never goes forward, which would drop events, and never happens unasked: what came since comes again. */
 function refuseRewind(
   { engine, machine }: HandParts,
@@ -96,14 +99,14 @@ function refuseRewind(
   from: Start,
   asked: boolean,
 ): void {
-  const system = SYSTEMS['stream' in plan.from ? streamSystem(engine, plan.from.stream) : sourceSystem(engine, plan.from.source)]
+  const system = 'stream' in plan.from ? streamSystem(engine, plan.from.stream) : sourceSystem(engine, plan.from.source)
   const refuse = (why: string): never => {
     throw new Fault('admin.refused', `${plan.key} ${why}`)
   }
-  if (!feed.can.seek) return refuse(`cannot be read again: its events come from ${system}, which cannot go back`)
+  if (!feed.can.seek) return refuse(`cannot be read again: its events come from ${SYSTEMS[system]}, which cannot go back here`)
   if (!asked)
     return refuse(
-      `has one reader: ${system} gives it one position. --rewind sets that back: everything from there on is delivered again`,
+      `has one reader: ${SYSTEMS[system]} gives it one position. --rewind sets that back: everything from there on is delivered again`,
     )
   if (from.at === 'latest') return refuse('cannot be set back to latest; "sluice skip" drops what is unread')
   if (from.at === 'earliest') return
@@ -111,12 +114,11 @@ function refuseRewind(
   const { waiting, detached } = machine.state(id)
   // What waits long is kept apart from the position.
   const events = backlog.events + waiting - detached
-  if (events <= 0) return
-  const oldest = oldestMs === 0 ? 'nobody knows how old' : `the oldest from ${new Date(oldestMs).toISOString()}`
-  if (from.at !== 'time' || oldestMs === 0 || oldestMs < from.timeMs)
-    refuse(
-      `has ${events} events that are not delivered, ${oldest}: setting its position there could drop some. Name a time before them or earliest`,
-    )
+  const known = LOGS.has(system) && oldestMs > 0
+  if (events <= 0 || (from.at === 'time' && known && from.timeMs <= oldestMs)) return
+  const age = known ? `the oldest of ${new Date(oldestMs).toISOString()}` : 'and their age is not known'
+  const remedy = 'let them be delivered, or name an earlier time or earliest; "sluice skip" before it drops them'
+  refuse(`has ${events} events that are not delivered, ${age}: setting it there could drop some of them; ${remedy}`)
 }
 
 function streamSystem(engine: Engine, key: Key): StreamPlan['system'] {

@@ -162,7 +162,7 @@ describe('reading again', () => {
     const w = world({ seek: false, system: 'rabbitmq' })
     for (const rewind of [true, false])
       await expect(w.hand.replay(KEY, earliest, rewind)).rejects.toThrow(
-        /^kafkasource\/ns\/k cannot be read again: its events come from RabbitMQ, which cannot go back$/,
+        /^kafkasource\/ns\/k cannot be read again: its events come from RabbitMQ, which cannot go back here$/,
       )
   })
 
@@ -181,6 +181,17 @@ describe('reading again', () => {
     if (allowed) expect((await w.hand.replay(KEY, from, true)).how).toBe('rewind')
     else await expect(w.hand.replay(KEY, from, true)).rejects.toThrow(/could drop some|"sluice skip" drops what is unread/)
     expect(w.seeks).toEqual(allowed ? [from] : [])
+  })
+
+  test('to no time at all while a system that hands out single messages has some: their age is a guess there', async () => {
+    const w = world({ system: 'rabbitmq', backlog: { events: 5, oldestMs: t + 1 } })
+    await expect(w.hand.replay(KEY, time, true)).rejects.toThrow(
+      /has 5 events that are not delivered, and their age is not known/,
+    )
+    expect((await w.hand.replay(KEY, earliest, true)).how).toBe('rewind')
+    const none = world({ system: 'rabbitmq' })
+    expect((await none.hand.replay(KEY, time, true)).how).toBe('rewind')
+    expect([w.seeks, none.seeks]).toEqual([[earliest], [time]])
   })
 
   test('one subscription at a time', async () => {
