@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { STREAM_CLASSES } from '../../src/resources/stream-classes.ts'
 import { NEEDS } from './class-needs.ts'
@@ -109,6 +111,19 @@ const KEEPING = [
   ['sluice.dev/max-bytes', '1Gi'],
   ['sluice.dev/max-unsettled', '1Gi'],
 ] as const
+
+test('the page of message systems says of each class what it can, and of no other', () => {
+  const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'message-systems.md'), 'utf8')
+  const section = page.split('\n## ').find((part) => part.startsWith('Classes\n')) ?? ''
+  const rows = section.split('\n').filter((line) => line.startsWith('| `'))
+  const replays = { beside: 'beside the live one', rewind: '`--rewind`', none: 'no' }
+  const expected = STREAM_CLASSES.map(({ brokerClasses, channelKind, can }) => {
+    const starts = ['latest', ...(can.startEarliest ? ['earliest'] : []), ...(can.startTime ? ['a time'] : [])]
+    const names = brokerClasses.map((name) => `\`${name}\``)
+    return `| ${[names.join(', '), channelKind, can.order.join(', '), starts.join(', '), replays[can.replay]].join(' | ')} |`
+  })
+  expect(rows).toEqual(expected)
+})
 
 describe('a Broker that stands on channels', () => {
   const onKafka = configMap('t', { 'channel-template-spec': template('KafkaChannel', '{numPartitions: 6}') })
