@@ -77,6 +77,7 @@ export class Draft {
   readonly #streamOwners = new Map<Key, Resource>()
   readonly #standings = new Map<Key, Standing>()
   readonly #fixed = new Map<Key, string>()
+  readonly #places = new Map<string, Resource>()
   readonly #subscriptions = new Map<Key, SubscriptionPlan>()
   readonly #sources = new Map<Key, SourcePlan>()
   readonly #targets = new Map<Key, TargetPlan>()
@@ -147,6 +148,13 @@ export class Draft {
 
   standing(stream: Key): Standing {
     return this.#standings.get(stream) ?? OWN
+  }
+
+  /** Whoever stood at this place of a message system before, undefined = nobody; it is `owner`'s from now on. */
+  takePlace(owner: Resource, place: string): Resource | undefined {
+    const before = this.#places.get(place)
+    if (before === undefined) this.#places.set(place, owner)
+    return before
   }
 
   /** What the streams of a resource stand on, undefined = it has none. */

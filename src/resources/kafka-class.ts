@@ -3,7 +3,7 @@ import type { StreamPlan } from '../contract/plan.ts'
 import type { Draft } from './draft.ts'
 import { parseIsoDuration } from './durations.ts'
 import { anything, isoDuration, whole } from './fields.ts'
-import { clusterOf, kafkaStreamPlan, topicNumber } from './kafka-stream.ts'
+import { clusterOf, type KafkaCluster, kafkaStreamPlan, type KafkaTopic, topicNumber } from './kafka-stream.ts'
 import type { Resource } from './resource.ts'
 import { readSpec, type StreamClass, type StreamWish } from './stream-class.ts'
 
@@ -60,7 +60,7 @@ function brokerPlan(owner: Resource, draft: Draft, wish: StreamWish): StreamPlan
     channel: '',
     structured: false,
   }
-  return kafkaStreamPlan(owner, draft, cluster, topic, wish)
+  return planOn(owner, draft, cluster, topic, wish)
 }
 
 function channelPlan(owner: Resource, draft: Draft, wish: StreamWish): StreamPlan | null {
@@ -78,5 +78,16 @@ function channelPlan(owner: Resource, draft: Draft, wish: StreamWish): StreamPla
     channel: `${owner.namespace}.${wish.name}`,
     structured: false,
   }
-  return kafkaStreamPlan(owner, draft, cluster, topic, wish)
+  return planOn(owner, draft, cluster, topic, wish)
+}
+
+/** Two streams on one topic would share its partitions out among themselves, and each would see some of the events. */
+function planOn(owner: Resource, draft: Draft, cluster: KafkaCluster, topic: KafkaTopic, wish: StreamWish): StreamPlan | null {
+  const place = `kafka ${cluster.bootstrapServers.toSorted().join()} ${topic.topic}`
+  const before = draft.takePlace(owner, place)
+  if (before === undefined) return kafkaStreamPlan(owner, draft, cluster, topic, wish)
+  const who = `${before.kind} ${before.namespace}/${before.name}`
+  const why = `would stand on the topic ${topic.topic}, where ${who} stands already; leave one of them out, or give it a topic of its own`
+  owner.complain(['metadata', 'name'], why)
+  return null
 }

@@ -266,6 +266,17 @@ describe('channels that name no kind', () => {
   })
 })
 
+test('a topic has one stream: two would get some of the events each', () => {
+  const onKafka = configMap('t', { 'channel-template-spec': template('KafkaChannel') })
+  const own = '{apiVersion: messaging.knative.dev/v1, kind: KafkaChannel, metadata: {name: b-kne-trigger}, spec: {}}\n---\n'
+  expect(read(KAFKA + onKafka + broker('', 't') + own).texts).toEqual([
+    'm.yaml:7: KafkaChannel default/b-kne-trigger: metadata.name: would stand on the topic knative-messaging-kafka.default.b-kne-trigger, where Broker default/b stands already; leave one of them out, or give it a topic of its own',
+  ])
+  // As a dump has it: made by the Broker's controller.
+  const made = own.replace('b-kne-trigger}', 'b-kne-trigger, ownerReferences: [{kind: Broker, name: b, controller: true}]}')
+  expect(planOf(KAFKA + onKafka + broker('', 't') + made).streams.map((s) => s.key)).toEqual(['broker/default/b'])
+})
+
 test('a template of a kind nobody knows is refused in the Channel and once in a flow', () => {
   const message = 'spec.channelTemplate.kind: is "FooChannel", must be one of InMemoryChannel, KafkaChannel'
   expect(read(channel(template('FooChannel'))).texts).toEqual([expect.stringContaining(`Channel default/c: ${message}`)])
