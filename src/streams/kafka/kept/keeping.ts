@@ -18,6 +18,7 @@ import { ParkedIndex } from './parked-index.ts'
 import { type Parked, ParkedTopics } from './parked-topics.ts'
 import { KeptReader } from './reader.ts'
 import { type Origin, retryRecord } from './record.ts'
+import { RetryCommits } from './retry-commits.ts'
 import { RetryDelivery } from './retry-seat.ts'
 import { RetryTopics } from './retry-topics.ts'
 import { KeptTopics, parkedTopicOf, retryTopicOf } from './topics.ts'
@@ -88,7 +89,8 @@ export class Keeping {
     })
     this.#index = new ParkedIndex(o.openIndex, log)
     const reader = (): KeptReader => this.#reader
-    this.retry = new RetryTopics(intake, { ...o, link, commits: this.#commits, topics, reader })
+    const positions = new RetryCommits({ link, commits: this.#commits, topics, clock, log })
+    this.retry = new RetryTopics(intake, { ...o, positions, topics, reader })
     this.parked = new ParkedTopics({ ...o, topics, writer: this.#writer, index: this.#index, reader })
     this.#leftovers = new Leftovers({ ...o, link, signal, found: (group) => void this.parked.follow(group, '') })
   }

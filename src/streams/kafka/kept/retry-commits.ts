@@ -1,13 +1,13 @@
 import type { Clock } from '../../../runtime/clock.ts'
 import type { Log } from '../../../runtime/log.ts'
-import { encodeRuns } from '../../../sources/kafka/settled-runs.ts'
-import type { CommitEntry } from '../../../vendor/kafka/calls.ts'
+import { decodeRuns, encodeRuns } from '../../../sources/kafka/settled-runs.ts'
+import { type CommitEntry, readCommitted } from '../../../vendor/kafka/calls.ts'
 import { CODE, codeName, isForbidden } from '../../../vendor/kafka/codes.ts'
 import type { KafkaLink } from '../../../vendor/kafka/link.ts'
 import { deleteRecords } from '../../../vendor/kafka/topics.ts'
 import type { GroupCommits } from '../commits.ts'
 import type { Follower } from '../seat.ts'
-import type { RetrySeat } from './retry-seat.ts'
+import type { RetrySeat, RetryStart } from './retry-seat.ts'
 import type { KeptTopics } from './topics.ts'
 
 export interface RetryCommitParts {
@@ -39,6 +39,22 @@ export class RetryCommits {
 
   constructor(o: RetryCommitParts) {
     this.#o = o
+  }
+
+  /** Where the group stands in its retry topic, by partition; what it never committed begins at the beginning. Rejects when not now. */
+  async read(f: Follower, topic: string, partitions: readonly number[]): Promise<ReadonlyMap<number, RetryStart>> {
+    const { commits, link, clock } = this.#o
+    const at = await commits.coordinator(f)
+    if (at === null) throw new Error(`nobody coordinates group ${f.group}`)
+    const { code, offsets } = await readCommitted(link, at, f.group, [{ topic, partitions }])
+    const bad = [code, ...offsets.map((o) => o.code)].find((c) => c !== CODE.none)
+    if (bad !== undefined) throw new Error(`offsets of ${topic} cannot be read: ${codeName(bad)}`)
+    return new Map(
+      offsets.map((o) => {
+        const offset = Math.max(0, o.offset)
+        return [o.partition, { offset, settled: decodeRuns(offset, o.metadata), text: o.metadata, atMs: clock.now() }]
+      }),
+    )
   }
 
   tick(seats: readonly RetrySeat[]): void {

@@ -60,6 +60,14 @@ export class RetryDelivery implements Delivery {
   }
 }
 
+/** Where a partition is taken up: offset, flat runs settled above it, the text they came as, and when (monotonic ms). */
+export interface RetryStart {
+  readonly offset: number
+  readonly settled: readonly number[]
+  readonly text: string
+  readonly atMs: number
+}
+
 export interface SeatHooks {
   /** Bytes that are no record. */
   corrupt(seat: RetrySeat, offset: number, raw: Uint8Array, why: string): void
@@ -105,7 +113,7 @@ export class RetrySeat implements KeptPartition {
   constructor(
     follower: Follower,
     place: { readonly topic: string; readonly partition: number; readonly topicId: TopicId },
-    at: { readonly offset: number; readonly settled: readonly number[]; readonly text: string; readonly atMs: number },
+    at: RetryStart,
     hooks: SeatHooks,
   ) {
     this.follower = follower

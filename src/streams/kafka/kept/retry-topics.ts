@@ -4,28 +4,22 @@ import type { WrapOptions } from '../../../event/kafka.ts'
 import type { Clock, Timer } from '../../../runtime/clock.ts'
 import type { Log } from '../../../runtime/log.ts'
 import type { Cluster } from '../../../sources/kafka/cluster.ts'
-import { decodeRuns } from '../../../sources/kafka/settled-runs.ts'
-import { readCommitted } from '../../../vendor/kafka/calls.ts'
-import { CODE } from '../../../vendor/kafka/codes.ts'
-import type { KafkaLink } from '../../../vendor/kafka/link.ts'
-import type { GroupCommits } from '../commits.ts'
 import type { Follower } from '../seat.ts'
 import type { KeptReader } from './reader.ts'
 import { readRetry } from './record.ts'
-import { RetryCommits } from './retry-commits.ts'
+import type { RetryCommits } from './retry-commits.ts'
 import { RETRY_LANE, RetryDelivery, RetrySeat, type SeatHooks } from './retry-seat.ts'
 import { type KeptTopics, retryTopicOf } from './topics.ts'
 
 export interface RetryParts {
-  readonly link: KafkaLink
-  readonly cluster: Cluster
-  readonly commits: GroupCommits
-  readonly topics: KeptTopics
+  readonly cluster: Pick<Cluster, 'topic'>
+  readonly positions: Pick<RetryCommits, 'read' | 'tick' | 'now'>
+  readonly topics: Pick<KeptTopics, 'get' | 'watch' | 'lookSoon'>
   readonly clock: Clock
   readonly log: Log
   readonly wrap: WrapOptions
   readonly main: string
-  reader(): KeptReader
+  reader(): Pick<KeptReader, 'kick' | 'fetchAt' | 'first'>
 }
 
 /** Due deliveries of one partition brought at a time, and their bytes. */
@@ -54,7 +48,6 @@ export class RetryTopics {
   readonly #owned = new Set<number>()
   /** Lanes that were given away: the machine has to be told when they come back. */
   readonly #away = new Set<LaneId>()
-  readonly #commits: RetryCommits
   readonly #hooks: SeatHooks
   readonly #tick: Timer
   #timer: Timer | null = null
@@ -66,7 +59,6 @@ export class RetryTopics {
   constructor(intake: Intake, o: RetryParts) {
     this.#intake = intake
     this.#o = o
-    this.#commits = new RetryCommits(o)
     this.#hooks = {
       corrupt: (seat, offset, raw, why) =>
         this.#intake.undecodable(seat.follower.sub, seat.lane, offset, { raw: Uint8Array.from(raw), headers: [], why }),
@@ -182,21 +174,14 @@ export class RetryTopics {
 
   /** Where the group stands is where it goes on; what it never committed is read from its beginning. */
   async #begin(line: Line, partitions: readonly number[]): Promise<void> {
-    const { commits, link, topics, clock } = this.#o
+    const { positions, topics } = this.#o
     const f = line.follower
     const name = retryTopicOf(f.group)
-    const at = await commits.coordinator(f)
-    if (at === null) return
-    const found = await readCommitted(link, at, f.group, [{ topic: name, partitions }])
+    const found = await positions.read(f, name, partitions)
     const topic = topics.get(name)
-    if (found.code !== CODE.none || found.offsets.some((o) => o.code !== CODE.none) || topic === undefined) return
-    if (this.#lines.get(f.group) !== line) return
-    for (const q of partitions) {
+    if (topic === undefined || this.#lines.get(f.group) !== line) return
+    for (const [q, start] of found) {
       if (!this.#owns(q) || line.seats.has(q)) continue
-      const c = found.offsets.find((o) => o.partition === q)
-      const offset = Math.max(0, c?.offset ?? 0)
-      const text = c?.metadata ?? ''
-      const start = { offset, settled: decodeRuns(offset, text), text, atMs: clock.now() }
       const seat = new RetrySeat(f, { topic: name, partition: q, topicId: topic.id }, start, this.#hooks)
       line.seats.set(q, seat)
       if (this.#away.delete(seat.lane)) this.#intake.assigned([seat.lane])
@@ -300,12 +285,12 @@ export class RetryTopics {
 
   #everySecond(): void {
     this.#loadAll()
-    this.#commits.tick(this.seats())
+    this.#o.positions.tick(this.seats())
   }
 
   /** Resolves true once everything settled before the call is committed. */
   commit(): Promise<boolean> {
-    return this.#commits.now(this.seats())
+    return this.#o.positions.now(this.seats())
   }
 
   stop(): void {
