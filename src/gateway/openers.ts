@@ -29,7 +29,7 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
   const { clock, random, log } = parts
   return {
     stream: async (id, plan) => {
-      const common = { id, plan, clock, observer, log }
+      const common = { id, plan, clock, observer, log, budget }
       if (plan.system === 'memory') return createMemoryStream(common)
       if (plan.system === 'kafka') {
         const { createKafkaStream } = await import('../streams/kafka/kafka-stream.ts')
@@ -61,7 +61,7 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
         return createRocketMqStream({ ...common, settings: plan.settings as unknown as RocketMqStreamSettings, random, custody })
       }
       const dir = join(dataDir, 'streams', fileName(plan.key))
-      return openEmbeddedStream({ ...common, budget, dir, onFatal: parts.onFatal })
+      return openEmbeddedStream({ ...common, dir, onFatal: parts.onFatal })
     },
     // The clients take three quarters of a second to load: only who reads from such a system waits for it.
     source: async (plan) => {

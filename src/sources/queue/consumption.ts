@@ -1,3 +1,4 @@
+import type { Budget } from '../../contract/budget.ts'
 import type { Delivery, DetachedState, Position, Settlement } from '../../contract/delivery.ts'
 import type { Backlog, Intake, Start } from '../../contract/feed.ts'
 import type { SubId } from '../../contract/ids.ts'
@@ -39,6 +40,8 @@ export interface ConsumptionParts<M extends QueueMessage> {
   /** One unsettled message at a time. */
   readonly ordered: boolean
   readonly places: Places
+  /** Of the shard: what is unread is booked there, and nothing is read while it is full. null = there is none. */
+  readonly budget: Budget | null
 }
 
 /**
@@ -60,7 +63,7 @@ export class Consumption<M extends QueueMessage> {
   constructor(p: ConsumptionParts<M>) {
     this.#p = p
     const { clock, subscription, intake, sub } = p
-    this.#holds = new Holds(p.places)
+    this.#holds = new Holds(p.places, p.budget)
     this.#holds.onAcknowledged = () => this.#tellIdle()
     this.#lines = linesOf(p)
     this.#acks = new Map(this.#lines.map((line) => [line, this.#acksOf(line)]))
@@ -69,8 +72,9 @@ export class Consumption<M extends QueueMessage> {
       intake,
       clock,
       of: subscription,
+      offered: (hold) => this.#holds.offered(hold),
       unwanted: (hold) => this.#settled(hold),
-      drained: () => this.#pump(),
+      drained: () => this.pump(),
     })
     this.#leases = new Leases({
       holds: this.#holds,
@@ -98,6 +102,12 @@ export class Consumption<M extends QueueMessage> {
 
   resume(): void {
     this.offering.resume()
+  }
+
+  /** Asks for more where there is room. */
+  pump(): void {
+    if (this.#closed) return
+    for (const line of this.#lines) if (this.offering.mayRead(line.due)) line.consumer.pump()
   }
 
   /** Nothing more is offered and read; what runs goes on. */
@@ -142,7 +152,7 @@ export class Consumption<M extends QueueMessage> {
       for (const hold of dropped) hold.line.consumer.release(hold.message, 0)
       throw e
     } finally {
-      this.#pump()
+      this.pump()
     }
   }
 
@@ -179,12 +189,18 @@ export class Consumption<M extends QueueMessage> {
 
   #sinkOf(line: Line<M>): QueueSink<M> {
     return {
-      room: () => (!this.#closed && this.offering.mayRead(line.due) ? line.room : 0),
+      room: () => this.#roomOf(line),
       taken: (messages) => this.#take(line, messages),
       lost: (forgotten) => {
         if (forgotten) this.#forgotten(line)
       },
     }
+  }
+
+  #roomOf(line: Line<M>): number {
+    if (this.#closed || !this.offering.mayRead(line.due)) return 0
+    // Each is sure of one event, however full the memory is.
+    return this.#p.budget?.full === true ? Math.max(0, 1 - line.held) : line.room
   }
 
   #take(line: Line<M>, messages: readonly M[]): void {
@@ -230,11 +246,6 @@ export class Consumption<M extends QueueMessage> {
     const { message, line, lapsed } = hold
     this.#holds.drop(hold)
     if (!lapsed) line.consumer.release(message, 0)
-  }
-
-  #pump(): void {
-    if (this.#closed) return
-    for (const line of this.#lines) if (this.offering.mayRead(line.due)) line.consumer.pump()
   }
 
   // -- acknowledgements ---------------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import type { Budget } from '../../contract/budget.ts'
 import type { Delivery, DetachedState, Settlement } from '../../contract/delivery.ts'
 import type { Backlog, Feed, Intake, Order, ParkedStore, Start } from '../../contract/feed.ts'
 import type { Key, SubId } from '../../contract/ids.ts'
@@ -34,6 +35,8 @@ export interface QueueFeedParts<M extends QueueMessage> {
   /** A subscription has attached: resolves when what is published from then on comes to it. Never rejects. */
   readonly starting?: (ready: Promise<void>) => void
   readonly limits?: Partial<QueueLimits>
+  /** Of the shard. */
+  readonly budget?: Budget | undefined
   readonly can?: Partial<Feed['can']>
   /** What is said of a seek where the system has none. */
   readonly noSeek?: string
@@ -85,6 +88,7 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
     this.#p = parts
     this.#limits = { ...QUEUE_LIMITS, ...parts.limits }
     this.#places = { next: parts.firstPosition ?? parts.clock.wall() * PLACES_A_MS }
+    parts.budget?.onRoom(() => parts.clock.soon(() => this.#pumpAll()))
     this.can = { seek: false, release: true, lease: true, ordered: true, exactBacklog: false, ...parts.can }
   }
 
@@ -110,10 +114,10 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
   #begin(sub: SubId, seat: Seat<M>, from: Start, order: Order): Promise<void> {
     const { signal } = seat.stop
     if (signal.aborted) return Promise.resolve()
-    const { intake, clock } = this.#p
+    const { intake, clock, budget = null } = this.#p
     const subscription = this.#p.subscribe(seat.key, from, order)
-    const parts = { sub, intake, subscription, clock, limits: this.#limits, ordered: order === 'ordered', places: this.#places }
-    seat.consumption = new Consumption(parts)
+    const mine = { sub, ordered: order === 'ordered', limits: this.#limits, places: this.#places }
+    seat.consumption = new Consumption({ ...mine, intake, subscription, clock, budget })
     if (this.#stopped) seat.consumption.stop()
     seat.consumption.start()
     return subscription.ready(signal)
@@ -212,6 +216,10 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
     for (const seat of this.#seats) seat?.stop.abort()
     this.#seats.length = 0
     await Promise.race([Promise.all([...closing, ...this.#leaving.values()]), aborted(signal)])
+  }
+
+  #pumpAll(): void {
+    for (const consumption of this.#consumptions()) consumption.pump()
   }
 
   #of(sub: SubId): Consumption<M> | undefined {

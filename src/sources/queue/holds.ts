@@ -1,3 +1,4 @@
+import type { Budget } from '../../contract/budget.ts'
 import type { Position } from '../../contract/delivery.ts'
 import type { QueueConsumer, QueueMessage } from './consumer.ts'
 import { Remembered } from './remembered.ts'
@@ -96,13 +97,16 @@ export class Holds<M extends QueueMessage> {
   readonly #byOrdinal = new Map<number, Hold<M>>()
   readonly #places: Places
   readonly #first: Position
+  readonly #budget: Budget | null
   /** Of them, those that are settled and of which the system may not know yet. */
   unacknowledged = 0
   onAcknowledged: () => void = () => {}
 
-  constructor(places: Places) {
+  /** `budget`: what is unread is booked there; what is offered books the machine. */
+  constructor(places: Places, budget: Budget | null) {
     this.#places = places
     this.#first = places.next
+    this.#budget = budget
   }
 
   get size(): number {
@@ -135,13 +139,18 @@ export class Holds<M extends QueueMessage> {
     line.held++
     line.heldBytes += hold.bytes
     line.measure(hold.bytes)
+    this.#budget?.take(hold.bytes)
     if (id === '' || !line.settled.has(id, message.redelivery > 0)) return { as: 'new', hold }
     this.settled(hold)
     return { as: 'settled', hold }
   }
 
+  offered(hold: Hold<M>): void {
+    this.#leave(hold, 'offered')
+  }
+
   settled(hold: Hold<M>): void {
-    hold.state = 'settled'
+    this.#leave(hold, 'settled')
     this.unacknowledged++
   }
 
@@ -149,11 +158,16 @@ export class Holds<M extends QueueMessage> {
   drop(hold: Hold<M>): void {
     if (hold.state === 'gone') return
     if (hold.state === 'settled') this.unacknowledged--
-    hold.state = 'gone'
+    this.#leave(hold, 'gone')
     this.#byOrdinal.delete(hold.position - this.#first)
     hold.line.byId.delete(hold.message.id)
     hold.line.held--
     hold.line.heldBytes -= hold.bytes
     if (this.unacknowledged === 0) this.onAcknowledged()
+  }
+
+  #leave(hold: Hold<M>, to: Hold<M>['state']): void {
+    if (hold.state === 'unread') this.#budget?.give(hold.bytes)
+    hold.state = to
   }
 }

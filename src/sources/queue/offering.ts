@@ -47,6 +47,8 @@ export interface OfferingParts<M extends QueueMessage> {
   readonly intake: Intake
   readonly clock: Clock
   readonly of: Pick<QueueSubscription<M>, 'maxDeliveries' | 'limit'>
+  /** It leaves the unread ones. */
+  readonly offered: (hold: Hold<M>) => void
   /** A message the subscription does not want: settled. */
   readonly unwanted: (hold: Hold<M>) => void
   /** More may be asked for. */
@@ -129,7 +131,7 @@ export class Offering<M extends QueueMessage> {
   #offer(hold: Hold<M>, nowMs: number): void {
     const { intake, sub, clock } = this.#p
     const { event, undecodable } = hold.message
-    hold.state = 'offered'
+    this.#p.offered(hold)
     this.passed++
     if (event === null) {
       const bad = undecodable ?? { raw: NO_BYTES, headers: [], why: 'it is no event' }

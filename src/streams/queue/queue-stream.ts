@@ -58,11 +58,16 @@ class QueueStream<M extends QueueMessage> implements Stream {
       if (tooLarge(e, maxEventBytes)) return done({ kind: 'too-large', limitBytes: maxEventBytes })
       bytes += sizeOf(e)
     }
+    const { budget } = this.#p
     if (this.#waitingBytes + bytes > MOST_WAITING_BYTES && this.#waitingBytes > 0) return done(BEHIND)
+    // Replies and dead letters go on, so that what fills the memory can leave it.
+    if (budget?.full === true && options.reserve !== true) return done(NO_MEMORY)
     this.#waitingBytes += bytes
+    budget?.take(bytes)
     const atMs = this.#p.clock.now()
     const ended = (r: Appended): void => {
       this.#waitingBytes -= bytes
+      budget?.give(bytes)
       this.#appended(events, bytes, atMs, r, options)
       done(r)
       if (this.#waitingBytes === 0) this.#answered?.()
@@ -73,7 +78,7 @@ class QueueStream<M extends QueueMessage> implements Stream {
 
   open(into: Intake, signal: AbortSignal): Feed {
     assert(this.#inner === null, 'a stream is opened once')
-    const { system, clock, custody, limits, can, noSeek } = this.#p
+    const { system, clock, custody, limits, can, noSeek, budget } = this.#p
     const { seek = false, exactBacklog = false, lease = true, release = true, ordered = true } = can ?? {}
     const inner = queueFeed({
       intake: into,
@@ -82,6 +87,7 @@ class QueueStream<M extends QueueMessage> implements Stream {
       forget: (key) => system.forget(key),
       starting: (ready) => this.#gate.shut(ready),
       limits: limits ?? {},
+      budget,
       can: { seek, exactBacklog, lease, release, ordered },
       ...(noSeek === undefined ? {} : { noSeek }),
     })
@@ -129,6 +135,7 @@ class QueueStream<M extends QueueMessage> implements Stream {
 }
 
 const CLOSED: Appended = Object.freeze({ kind: 'unavailable', retryAfterMs: RETRY_MS, why: 'the stream is closed' })
+const NO_MEMORY: Appended = Object.freeze({ kind: 'full', retryAfterMs: RETRY_MS, why: 'the memory for events is used up' })
 const BEHIND: Appended = Object.freeze({
   kind: 'full',
   retryAfterMs: RETRY_MS,

@@ -1,10 +1,17 @@
 import { describe, expect, test } from 'vitest'
-import { event, events, LATEST } from '../rig.ts'
+import { createBudget } from '../../../src/flow/budget.ts'
+import { append, event, events, LATEST } from '../rig.ts'
 import type { QueueRig } from './rig.ts'
 import { queueRig } from './rig.ts'
 
 const KEY = 'trigger/a/x'
 const LEASE_MS = 20_000
+
+async function refusal(r: QueueRig): Promise<unknown> {
+  const result = append(r.stream, events(1))
+  await r.pass(1)
+  return result
+}
 
 /** Publishes as everybody else would, and lets it come, all at once. */
 async function publish(r: QueueRig, n: number, from = 0): Promise<void> {
@@ -239,6 +246,33 @@ describe('what is held', () => {
     r.server.publish(event('huge', { data: Buffer.alloc(3 * 2 ** 20) }))
     await r.pass(1_000)
     expect(p.ids.at(-1)).toBe('huge')
+  })
+
+  test('is one event where the memory of the shard is full, and goes on when that has room', async () => {
+    const budget = createBudget(100_000)
+    const r = await queueRig(undefined, {}, budget)
+    const p = r.intake.attach(1, KEY, LATEST)
+    budget.take(100_000)
+    await publish(r, 100)
+    expect(p.ids).toEqual(['e0'])
+    expect(await refusal(r)).toMatchObject({ kind: 'full', why: 'the memory for events is used up' })
+    budget.give(100_000)
+    await r.pass(10)
+    expect(p.offered).toHaveLength(100)
+    expect(budget.usedBytes).toBe(0)
+  })
+
+  test('and unread is booked in the memory of the shard until it is offered or dropped', async () => {
+    const budget = createBudget(2 ** 30)
+    const r = await queueRig(undefined, {}, budget)
+    const p = r.intake.attach(1, KEY, LATEST)
+    p.lane = 1
+    await publish(r, 50)
+    const unread = events(49, 1).map((e) => 256 + e.data!.length)
+    expect(p.offered).toHaveLength(1)
+    expect(budget.usedBytes).toBe(unread.reduce((sum, n) => sum + n, 0))
+    r.server.drop(true)
+    expect(budget.usedBytes).toBe(0)
   })
 
   test('is one event at a time where order is kept', async () => {

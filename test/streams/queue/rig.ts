@@ -1,3 +1,4 @@
+import type { Budget } from '../../../src/contract/budget.ts'
 import type { Feed } from '../../../src/contract/feed.ts'
 import { SILENT } from '../../../src/contract/observer.ts'
 import type { Stream } from '../../../src/contract/stream.ts'
@@ -28,6 +29,7 @@ export interface QueueRig {
 export async function queueRig(
   prepare: (server: ServerDouble) => void = () => {},
   limits: Partial<QueueLimits> = {},
+  budget?: Budget,
 ): Promise<QueueRig> {
   const clock = new TestClock()
   const server = new ServerDouble(clock)
@@ -44,6 +46,7 @@ export async function queueRig(
     system,
     custody,
     limits,
+    ...(budget === undefined ? {} : { budget }),
     can: { seek: true, delay: true },
   })
   const intake = new RecordingIntake()
