@@ -111,7 +111,9 @@ function messageGroupOf(event: CloudEvent): string {
 /** '' = there is nothing to say. The message group says the key where it is one. */
 function envelopeText({ ttl, hops, headers, root, key }: Envelope, group: string): string {
   if (ttl === NEW_ENVELOPE.ttl && hops === 0 && root === '' && headers.length === 0 && group === key) return ''
-  return JSON.stringify([ttl, hops, root, headers, key])
+  // Control characters that JSON leaves as they are.
+  const escaped = (c: string): string => `\\u00${c.charCodeAt(0).toString(16)}`
+  return JSON.stringify([ttl, hops, root, headers, key]).replace(/[\u007f-\u009f]/g, escaped)
 }
 
 /** null = nothing of ours: a reader of foreign messages trusts no text. */
