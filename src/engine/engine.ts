@@ -217,9 +217,11 @@ export function createEngine(parts: EngineParts): Engine {
     await Promise.all([...leaving.values()].map((l) => l.gone))
   }
 
+  /** Reads from elsewhere, or in another order where the feed's own system has to know: it is attached anew. */
   const hasMoved = (s: SubscriptionPlan): boolean => {
     const running = subscriptions.get(s.key)
-    return running !== undefined && originOf(running.plan) !== originOf(s)
+    if (running === undefined) return false
+    return originOf(running.plan) !== originOf(s) || (running.plan.order !== s.order && running.feed.can.lease)
   }
 
   /** All of them or, with the reason of the first that failed, none. */

@@ -53,10 +53,19 @@ export class Adopted {
   /** Whether this delivery is under way already; undefined = no. To be followed by `take`. */
   of(d: Delivery): Held | undefined {
     if (this.#held.size === 0) return undefined
-    const name = nameOf(d.position, d.event.source, d.event.id)
+    const { source, id } = d.event
+    let name = nameOf(d.position, source, id)
+    if (!this.#held.has(name) && d.leaseUntilMs > 0) name = this.#ofEvent(source, id) ?? name
     const held = this.#held.get(name)
     if (held !== undefined) this.#held.delete(name)
     return held
+  }
+
+  /** A system that leases single messages has no positions that outlive the process: the event alone tells. */
+  #ofEvent(source: string, id: string): string | undefined {
+    const end = nameOf('', source, id)
+    for (const name of this.#held.keys()) if (name.endsWith(end)) return name
+    return undefined
   }
 
   /** The delivery waits for the callback, or ends with the one that has come. */
@@ -95,6 +104,6 @@ export class Adopted {
   }
 }
 
-function nameOf(position: Position, source: string, id: string): string {
+function nameOf(position: Position | '', source: string, id: string): string {
   return `${position} ${source} ${id}`
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Lease, LeaseStore } from '../../src/contract/leases.ts'
 import type { Outcome } from '../../src/contract/outcome.ts'
 import type { SubscriptionPlan } from '../../src/contract/plan.ts'
-import { ACCEPT, FAIL, REJECT, Rig } from './rig.ts'
+import { ACCEPT, eventOf, FAIL, REJECT, Rig } from './rig.ts'
 
 const LATER: Outcome = { kind: 'accepted', status: 202 }
 
@@ -140,6 +140,20 @@ describe('a lease over a restart', () => {
     expect(rig.feed.hows('delivered')).toEqual(['a'])
     expect(rig.target.under).toEqual(['b'])
     expect(rig.state).toMatchObject({ attempting: 1, waiting: 1 })
+  })
+
+  test('of a system without lasting positions is known again by its event', () => {
+    const leases = new LeasesDouble()
+    pendingOf(leases, ['a'])
+    const rig = life(leases)
+    const leased = (id: string, position: number) => ({ ...rig.delivery(eventOf(id)), position, leaseUntilMs: 1_000 })
+    rig.seat.intake.offer(leased('b', 900))
+    rig.seat.intake.offer(leased('a', 901))
+    rig.clock.settle()
+    expect(rig.target.sent).toEqual([])
+    expect(rig.machine.complete('token-1', ACCEPT)).toBe(true)
+    expect(rig.feed.hows('delivered')).toEqual(['a'])
+    expect(rig.target.under).toEqual(['b'])
   })
 
   test('it runs out when it would have, and then the event is an attempt further', () => {
