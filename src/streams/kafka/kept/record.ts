@@ -47,7 +47,10 @@ export function retryRecord(event: CloudEvent, state: DetachedState, origin: Ori
 
 /** When a record is due; 0 for one that does not say: it was not put there by us, and waits for nothing. */
 export function dueOf(headers: readonly RecordHeader[]): number {
-  return stateOf(headers)?.dueMs ?? 0
+  const text = textOf(headers, STATE_BYTES) ?? ''
+  // A backlog of them is scanned at a start: parsing the story of each costs ten times this.
+  const due = /^\{"dueMs":(\d{1,15}),"story":/.exec(text)?.[1]
+  return due === undefined ? (decodeState(text)?.dueMs ?? 0) : Number(due)
 }
 
 /** What a record of `<group>.retry` is. */
