@@ -116,6 +116,7 @@ export class ConsumerPlace {
   /** Grows when it is made anew: acknowledgements of an earlier one would hit events it has not delivered. */
   generation = 1
   onReady: () => void = () => {}
+  onStop: () => void = () => {}
   #view: ConsumerView | null = null
   #ready = false
   #running = false
@@ -210,6 +211,7 @@ export class ConsumerPlace {
     this.#timer?.cancel()
     this.#o.health.good(this.#part)
     for (const resolve of this.#waiters.splice(0)) resolve()
+    this.onStop()
   }
 
   get #part(): string {
@@ -222,7 +224,6 @@ export class ConsumerPlace {
     this.#view = view
     this.#ready = this.#o.up()
     this.#o.health.good(this.#part)
-    this.#tellLimit(view)
     if (!this.#ready) return
     for (const resolve of this.#waiters.splice(0)) resolve()
     this.onReady()
@@ -263,20 +264,27 @@ export class ConsumerPlace {
       throw new NatsError('ConsumerMismatch', `it acknowledges "${view.ackPolicy}" and not each event ("explicit")`)
     const { maxAckPending } = create
     // One unsettled event is what order means; everything else may be as somebody wanted it.
-    if ((maxAckPending === 1) !== (view.maxAckPending === 1)) await admin.updateConsumer(stream, name, maxAckPending)
-    return view
+    if ((maxAckPending === 1) !== (view.maxAckPending === 1)) view = await admin.updateConsumer(stream, name, { maxAckPending })
+    return view.maxDeliver > 0 ? this.#unlimited(view) : view
   }
 
-  #tellLimit({ maxDeliver }: ConsumerView): void {
-    if (maxDeliver <= 0 || this.#toldLimit) return
-    this.#toldLimit = true
-    this.#o.log.warn(
-      'this consumer drops an event after so many deliveries: before the last of them fails it is dead-lettered or parked',
-      {
-        stream: this.stream.name,
-        consumer: this.name,
-        maxDeliver,
-      },
-    )
+  /**
+   * Knative gives its consumers so many deliveries as there are attempts. Here attempts are counted by the gateway, and a
+   * delivery is lost with each gateway that is killed: the limit is taken away, else kept in mind.
+   */
+  async #unlimited(view: ConsumerView): Promise<ConsumerView> {
+    const { admin, log } = this.#o
+    const about = { stream: this.stream.name, consumer: this.name, maxDeliver: view.maxDeliver }
+    try {
+      const raised = await admin.updateConsumer(about.stream, about.consumer, { maxDeliver: -1 })
+      log.info('the limit of deliveries of a consumer was taken away: attempts are counted by the gateway', about)
+      return raised
+    } catch (e) {
+      if (errorOfCall(e).reason === 'NatsUnreachable' && !this.#o.up()) throw e
+      if (!this.#toldLimit)
+        log.warn('this consumer drops an event after so many deliveries: what reaches the last is dead-lettered or parked', about)
+      this.#toldLimit = true
+      return view
+    }
   }
 }

@@ -10,6 +10,7 @@ import type { Log } from '../../runtime/log.ts'
 import { randomId } from '../../runtime/random.ts'
 import { Health } from '../../sources/kafka/health.ts'
 import { NatsAdmin } from '../../vendor/nats/admin.ts'
+import type { NatsError } from '../../vendor/nats/errors.ts'
 import { NatsLink } from '../../vendor/nats/link.ts'
 import type { Complaint, QueueOrder, QueueSystem } from '../queue/system.ts'
 import { Answers } from './answers.ts'
@@ -22,6 +23,10 @@ import { NatsSubscription, type Reader } from './subscription.ts'
 
 /** Backlogs and consumers are looked at so often. */
 const LOOK_MS = 3_000
+/** What is published waits for subscriptions that were never made, but not longer than this after the connection is there. */
+const MAKING_MS = 3_000
+/** Something that is forbidden is tried again within this time. */
+const TROUBLE_MS = 75_000
 
 export interface NatsSystemParts {
   readonly settings: NatsStreamSettings
@@ -47,6 +52,10 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
   /** Consumers that are being deleted, by name. */
   readonly #leaving = new Map<string, Promise<void>>()
   readonly #timer: Timer
+  /** Wanted and never made: a consumer that begins at the end has to be there before what it is to see. */
+  readonly #unmade = new Set<ConsumerPlace>()
+  #upMs = 0
+  #troubledMs = 0
   #looking = false
   #closed = false
   #readers = 0
@@ -61,7 +70,7 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
       {
         up: () => this.#up(),
         down: (e) => this.#down(e.message),
-        trouble: (e) => health.bad('connection', e.reason, e.message),
+        trouble: (e) => this.#trouble(e),
       },
     )
     const admin = new NatsAdmin(() => this.#link.admin)
@@ -73,7 +82,7 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
       link: this.#link,
       clock,
       session: randomId().slice(0, 12),
-      ready: () => this.#stream.view !== null,
+      ready: () => this.#stream.view !== null && this.#complete,
       missing: () => this.#lookAfterStream(true),
       refused: (e) => (e === null ? health.good('publish') : health.bad('publish', e.reason, e.message)),
       why: () => health.complaint?.message ?? 'NATS did not answer in time',
@@ -143,6 +152,7 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
 
   #up(): void {
     this.#health.good('connection')
+    this.#upMs = this.#p.clock.now()
     this.#lookAfterStream(true)
     for (const s of this.#subscriptions) for (const { place } of s.readers) place.want()
     void this.#look()
@@ -158,10 +168,22 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
       }
   }
 
+  #trouble(e: NatsError): void {
+    if (!this.#link.up) return this.#health.bad('connection', e.reason, e.message)
+    // A call that is forbidden says so itself; a pull and a publish do not.
+    if (e.message.includes('$JS.API.') && !e.message.includes('.MSG.NEXT.')) return
+    this.#health.bad('permission', e.reason, e.message)
+    this.#troubledMs = this.#p.clock.now()
+  }
+
   #lookAfterStream(anew: boolean): void {
     if (anew) this.#stream.doubt()
     // What fails is in the complaint; it is tried again at the next look.
     this.#stream.ensure().catch(() => {})
+  }
+
+  get #complete(): boolean {
+    return this.#unmade.size === 0 || this.#p.clock.now() - this.#upMs > MAKING_MS
   }
 
   /** Bytes of one message. */
@@ -181,7 +203,12 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
       due,
       tail: `c${++this.#readers}`,
     })
-    place.onReady = () => pull.pump()
+    if (!due) this.#unmade.add(place)
+    place.onReady = () => {
+      if (this.#unmade.delete(place)) this.#publisher.flush()
+      pull.pump()
+    }
+    place.onStop = () => this.#unmade.delete(place)
     return { place, pull }
   }
 
@@ -209,6 +236,7 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
   async #look(): Promise<void> {
     if (this.#looking || this.#closed || !this.#link.up) return
     if (this.#stream.view === null) this.#lookAfterStream(false)
+    if (this.#p.clock.now() - this.#troubledMs > TROUBLE_MS) this.#health.good('permission')
     this.#looking = true
     try {
       const views = new Map((await this.#around.admin.consumers(this.#stream.name)).map((v) => [v.name, v]))

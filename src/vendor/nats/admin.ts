@@ -147,10 +147,20 @@ export class NatsAdmin {
     return checked(async () => viewOf(await this.#manager().consumers.add(stream, configOf(c))))
   }
 
-  updateConsumer(stream: string, name: string, maxAckPending: number): Promise<void> {
-    return checked(async () => {
-      await this.#manager().consumers.update(stream, name, { max_ack_pending: maxAckPending })
-    })
+  updateConsumer(
+    stream: string,
+    name: string,
+    change: { readonly maxAckPending?: number; readonly maxDeliver?: number },
+  ): Promise<ConsumerView> {
+    const { maxAckPending, maxDeliver } = change
+    return checked(async () =>
+      viewOf(
+        await this.#manager().consumers.update(stream, name, {
+          ...(maxAckPending === undefined ? {} : { max_ack_pending: maxAckPending }),
+          ...(maxDeliver === undefined ? {} : { max_deliver: maxDeliver }),
+        }),
+      ),
+    )
   }
 
   /** Also where there is none. */
