@@ -8,6 +8,7 @@ import type { IdTables } from '../engine/id-table.ts'
 import { openPaused, type Paused } from '../engine/paused.ts'
 import { tracedSender } from '../engine/traced.ts'
 import { budgetBytes, createBudget } from '../flow/budget.ts'
+import { derivedUid } from '../resources/kind.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
 import { openProcessPods } from '../services/process-pods.ts'
 import { createServices, type Services } from '../services/services.ts'
@@ -109,7 +110,9 @@ function servicesOf(settings: GatewaySettings, { clock, log }: GatewayParts, obs
 
 /** The uid that Knative's dispatcher knows a subscription by. */
 function uidIn(plan: Plan | null, key: string): string {
-  return plan?.childUids?.[key] ?? plan?.resources.find((r) => r.key === key)?.uid ?? ''
+  const known = plan?.childUids?.[key] ?? plan?.resources.find((r) => r.key === key)?.uid
+  // A Subscription that is gone had this one, unless an API server gave it another.
+  return known ?? (key.startsWith('subscription/') ? derivedUid(key) : '')
 }
 
 /** The first host route of a Service, which is the name it was given under the domain. */

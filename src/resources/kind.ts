@@ -131,7 +131,7 @@ function admit<Spec>(
 }
 
 /** The same resource has the same uid in every run, though no API server gave it one. */
-function derivedUid(key: Key): string {
+export function derivedUid(key: Key): string {
   const hex = createHash('sha256').update(key).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }

@@ -56,7 +56,8 @@ export function keptFeed(p: KeptFeedParts): Feed {
       const f = p.known(key)
       if (f?.attached === true) return false
       const known = local.forget(key)
-      return keeping.forget(f?.group ?? p.groupOf(key), f !== undefined) || known
+      const group = f?.group ?? keeping.parked.groupOf(key) ?? p.groupOf(key)
+      return keeping.forget(group, f !== undefined) || known
     },
     resume(sub, lane) {
       const f = p.follower(sub)

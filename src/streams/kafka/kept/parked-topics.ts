@@ -154,6 +154,12 @@ export class ParkedTopics {
     })
   }
 
+  /** What is parked of a subscription tells its group, also when it is gone. */
+  groupOf(key: Key): string | undefined {
+    for (const [group, p] of this.#byGroup) if (p.key === key) return group
+    return undefined
+  }
+
   // ---- what a person sees
 
   counts(key: Key): { readonly events: number; readonly bytes: number } {
