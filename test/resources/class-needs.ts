@@ -23,6 +23,13 @@ export const NEEDS: Readonly<Record<string, ClassNeeds>> = {
     manifests: configMap('config-nats', { 'eventing-nats': 'url: nats://one:4222' }),
     channelVersion: 'messaging.knative.dev/v1alpha1',
   },
+  RabbitMQBroker: {
+    system: 'rabbitmq',
+    manifests:
+      configMap('config-rabbitmq', { 'auth.secret.ref.name': 'rabbitmq' }) +
+      '{apiVersion: v1, kind: Secret, metadata: {name: rabbitmq, namespace: knative-eventing}, stringData: {uri: "amqp://one", username: u, password: p}}\n---\n',
+    channelVersion: 'messaging.knative.dev/v1beta1',
+  },
   RocketMQ: {
     system: 'rocketmq',
     manifests: configMap('config-rocketmq', {

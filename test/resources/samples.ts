@@ -337,6 +337,46 @@ metadata: {name: rocketmq-channel}
 spec: {queues: 4, ordered: true, delivery: {retry: 3}}
 ---
 apiVersion: eventing.knative.dev/v1alpha1
+kind: RabbitmqBrokerConfig
+metadata: {name: rabbitmq}
+spec: {rabbitmqClusterReference: {name: rabbitmq, namespace: default}, queueType: quorum}
+---
+apiVersion: messaging.knative.dev/v1
+kind: RabbitmqChannel
+metadata: {name: rabbitmq-channel-v1}
+spec: {config: {apiVersion: eventing.knative.dev/v1alpha1, kind: RabbitmqBrokerConfig, name: rabbitmq}, delivery: {retry: 3}}
+---
+apiVersion: sources.knative.dev/v1
+kind: RabbitmqSource
+metadata: {name: rabbit-v1}
+spec: {rabbitmqClusterReference: {name: rabbitmq}, rabbitmqResourcesConfig: {queueName: orders, exchangeName: orders, parallelism: 10}, sink: {uri: http://127.0.0.1:8080/default/default}}
+---
+apiVersion: messaging.knative.dev/v1beta1
+kind: RabbitmqChannel
+metadata: {name: rabbitmq-channel-v1beta1}
+spec: {config: {apiVersion: eventing.knative.dev/v1alpha1, kind: RabbitmqBrokerConfig, name: rabbitmq}, delivery: {retry: 3}}
+---
+apiVersion: sources.knative.dev/v1beta1
+kind: RabbitmqSource
+metadata: {name: rabbit-v1beta1}
+spec: {rabbitmqClusterReference: {name: rabbitmq}, rabbitmqResourcesConfig: {queueName: orders, exchangeName: orders, parallelism: 10}, sink: {uri: http://127.0.0.1:8080/default/default}}
+---
+apiVersion: messaging.knative.dev/v1alpha1
+kind: RabbitmqChannel
+metadata: {name: rabbitmq-channel-v1alpha1}
+spec: {config: {apiVersion: eventing.knative.dev/v1alpha1, kind: RabbitmqBrokerConfig, name: rabbitmq}, delivery: {retry: 3}}
+---
+apiVersion: sources.knative.dev/v1alpha1
+kind: RabbitmqSource
+metadata: {name: rabbit-v1alpha1}
+spec: {rabbitmqClusterReference: {name: rabbitmq}, rabbitmqResourcesConfig: {queueName: orders, exchangeName: orders, parallelism: 10}, sink: {uri: http://127.0.0.1:8080/default/default}}
+---
+apiVersion: sources.eventing.knative.dev/v1alpha1
+kind: RabbitmqSource
+metadata: {name: rabbit-oldest}
+spec: {brokers: 'a.example:5672/', exchange_config: {type: fanout, name: logs}, queue_config: {name: orders}, sink: {apiVersion: eventing.knative.dev/v1alpha1, kind: Broker, name: default}}
+---
+apiVersion: eventing.knative.dev/v1alpha1
 kind: KafkaSink
 metadata: {name: kafka-sink}
 spec: {topic: orders, bootstrapServers: ["kafka:9092"], numPartitions: 3, contentMode: binary}

@@ -14,8 +14,10 @@ const STEPS = [
   [600, 10],
   [3_600, 60],
   [86_400, 600],
+  [3_888_000, 86_400],
 ] as const
-const LONGEST_S = 86_400
+/** Times of a queue are 32-bit numbers of ms, which is 49 days. */
+const LONGEST_S = 3_888_000
 /** A queue that nobody declares again goes so long after the last message could have left it: RabbitMQ does not look whether it is empty. */
 const EXPIRES_AFTER_MS = 24 * 3_600_000
 /** So long a declaration is good for: no message is put into a queue that may go before it. */
