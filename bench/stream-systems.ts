@@ -76,7 +76,7 @@ const onNats: StreamSystem = {
     const server = await startNats()
     return {
       place: () => Promise.resolve({ address: server.url, name: freshName(), partitions: 1 }),
-      broker: (name) => configured(name, 'NatsJetStream', { url: server.url }),
+      broker: (name) => configured(name, 'NatsJetStream', { 'eventing-nats': `url: ${server.url}` }),
       stop: () => server.stop(),
     }
   },
@@ -88,9 +88,16 @@ const onRabbitMq: StreamSystem = {
   percent: 50,
   async start() {
     const server = await startRabbitMq()
+    const login = { username: 'guest', password: 'guest' }
+    const address = `amqp://${login.username}:${login.password}@127.0.0.1:${server.port}`
     return {
-      place: () => Promise.resolve({ address: `amqp://guest:guest@127.0.0.1:${server.port}`, name: freshName(), partitions: 1 }),
-      broker: (name) => configured(name, 'RabbitMQBroker', { url: `amqp://guest:guest@127.0.0.1:${server.port}` }),
+      place: () => Promise.resolve({ address, name: freshName(), partitions: 1 }),
+      broker(name) {
+        const secret = { apiVersion: 'v1', kind: 'Secret', name: `login-${name}`, namespace: 'default' }
+        const stringData = { host: '127.0.0.1', port: String(server.port), ...login }
+        const metadata = { name: secret.name, namespace: secret.namespace }
+        return [{ apiVersion: 'v1', kind: 'Secret', metadata, stringData }, brokerOf(name, 'RabbitMQBroker', { config: secret })]
+      },
       stop: () => server.stop(),
     }
   },

@@ -8,7 +8,7 @@ import { freshName, onKafka, type StartedSystem, STREAM_SYSTEMS, type StreamSyst
 import { type GatewayUnderTest, measureFlow, startGateway, startSink, temporaryFolder, trigger } from './system.ts'
 
 const FLIGHT = 64
-const EVENTS = 40_000
+const EVENTS = 100_000
 const RATIO = 1.3
 const here = (file: string): string => join(import.meta.dirname, file)
 
@@ -56,10 +56,12 @@ async function floorOf(system: StreamSystem, place: Place, count: number): Promi
 async function gatewayOf(system: StartedSystem, count: number): Promise<Costs> {
   const name = freshName()
   const sink = await startSink()
-  const reads = trigger(`${name}-all`, `http://127.0.0.1:${sink.port}/`, {
-    broker: name,
-    filter: { attributes: { type: 'bench.event' } },
-  })
+  const reads = trigger(
+    `${name}-all`,
+    `http://127.0.0.1:${sink.port}/`,
+    { broker: name, filter: { attributes: { type: 'bench.event' } } },
+    { 'sluice.dev/max-concurrency': String(FLIGHT) },
+  )
   const manifests = [...system.broker(name), reads]
   const folder = temporaryFolder()
   const first = await startGateway(manifests, [], undefined, folder)
