@@ -39,6 +39,8 @@ export class HeldMessage implements QueueMessage, Handle {
   readonly broker: Broker
   /** Stands for the newest lease. */
   handle: string
+  /** Monotonic ms: end of the newest lease. */
+  heldUntilMs: number
 
   constructor(m: ReceivedMessage, decoded: Decoded, broker: Broker, leaseUntilMs: number) {
     this.messageId = m.messageId
@@ -50,6 +52,7 @@ export class HeldMessage implements QueueMessage, Handle {
     this.leaseUntilMs = leaseUntilMs
     this.broker = broker
     this.handle = m.handle
+    this.heldUntilMs = leaseUntilMs
   }
 
   get id(): string {
@@ -102,6 +105,8 @@ export class Member implements QueueConsumer<HeldMessage> {
   /** The last receive was refused (a filter that does not parse): joining alone does not mend that. */
   #refused = false
   readonly #back = new Set<Promise<unknown>>()
+  /** Handed over, and neither acknowledged nor given back. */
+  readonly #out = new Set<HeldMessage>()
 
   constructor(p: MemberParts) {
     this.#p = p
@@ -118,18 +123,25 @@ export class Member implements QueueConsumer<HeldMessage> {
     this.#receives?.pump()
   }
 
-  /** Nothing is received, and nothing that is on its way is handed over, before `resume`. */
-  async pause(): Promise<void> {
+  /**
+   * Nothing is received while the group is set back, and nothing that was on its way is handed over. What was handed out
+   * before is acknowledged then: its lease would bring it again, behind a position that has been passed or is read anyway.
+   */
+  async moved(set: () => Promise<void>): Promise<void> {
     this.#paused = true
     const receives = this.#receives
     this.#endSession()
     this.#again?.cancel()
-    await receives?.ended()
-  }
-
-  resume(): void {
-    this.#paused = false
-    void this.#join()
+    try {
+      await receives?.ended()
+      const before = [...this.#out]
+      await set()
+      this.#out.clear()
+      await new Promise<void>((resolve) => this.acknowledge(before, () => resolve()))
+    } finally {
+      this.#paused = false
+      void this.#join()
+    }
   }
 
   acknowledge(messages: readonly HeldMessage[], done: (answers: readonly (Error | null)[] | null) => void): void {
@@ -140,6 +152,7 @@ export class Member implements QueueConsumer<HeldMessage> {
   }
 
   release(message: HeldMessage, delayMs: number): void {
+    this.#out.delete(message)
     const back = this.#p.consumer
       .changeInvisible(message.broker, message, Math.max(BACK_MS, Math.round(delayMs)))
       .catch(() => '')
@@ -151,10 +164,14 @@ export class Member implements QueueConsumer<HeldMessage> {
     const { consumer, options, clock } = this.#p
     const untilMs = clock.now() + options.invisibleMs
     try {
-      message.handle = await consumer.changeInvisible(message.broker, message, options.invisibleMs)
+      const handle = await consumer.changeInvisible(message.broker, message, options.invisibleMs)
+      message.handle = handle
+      message.heldUntilMs = untilMs
       return untilMs
     } catch (e) {
-      throw lapsedOr(e)
+      const error = lapsedOr(e)
+      if (error instanceof Lapsed) this.#out.delete(message)
+      throw error
     }
   }
 
@@ -172,7 +189,10 @@ export class Member implements QueueConsumer<HeldMessage> {
     const sent = indexes.map((i) => messages[i] as HeldMessage)
     try {
       const got = await this.#p.consumer.acknowledge((sent[0] as HeldMessage).broker, sent)
-      indexes.forEach((at, i) => (answers[at] = got[i] ? lapsedOr(got[i]) : null))
+      indexes.forEach((at, i) => {
+        answers[at] = got[i] ? lapsedOr(got[i]) : null
+        if (answers[at] === null || answers[at] instanceof Lapsed) this.#out.delete(messages[at] as HeldMessage)
+      })
     } catch (e) {
       for (const at of indexes) answers[at] = lapsedOr(e)
     }
@@ -209,7 +229,9 @@ export class Member implements QueueConsumer<HeldMessage> {
         if (this.#paused) return
         this.#wentWell()
         const nowMs = clock.wall()
-        this.#sink?.taken(messages.map((m) => new HeldMessage(m, decode(m, nowMs), broker, leaseUntilMs)))
+        const taken = messages.map((m) => new HeldMessage(m, decode(m, nowMs), broker, leaseUntilMs))
+        for (const m of taken) this.#out.add(m)
+        this.#sink?.taken(taken)
       },
       failed: (e) => {
         if (this.#receives !== receives) return
@@ -233,6 +255,9 @@ export class Member implements QueueConsumer<HeldMessage> {
   }
 
   async #beat(): Promise<void> {
+    // Somebody else's by now, though nobody could tell us.
+    const nowMs = this.#p.clock.now()
+    for (const m of this.#out) if (m.heldUntilMs < nowMs) this.#out.delete(m)
     const session = this.#receives
     try {
       await this.#p.consumer.heartbeat()

@@ -106,12 +106,7 @@ function subscriptionOf(
       : {
           seek: async (to) => {
             const place = seekTo(to)
-            await member.pause()
-            try {
-              await admin.place(group, topic, place, false)
-            } finally {
-              member.resume()
-            }
+            await member.moved(() => admin.place(group, topic, place, false))
             await unread?.look()
           },
         }),

@@ -123,12 +123,7 @@ export class RocketMqSubscription implements QueueSubscription<HeldMessage> {
   async #seek(admin: RocketMqAdmin, main: Member, to: Start): Promise<void> {
     const place = seekTo(to)
     await this.#placed
-    await main.pause()
-    try {
-      await admin.place(this.#p.group, this.#p.settings.topic, place, false)
-    } finally {
-      main.resume()
-    }
+    await main.moved(() => admin.place(this.#p.group, this.#p.settings.topic, place, false))
     await this.#unread?.look()
   }
 

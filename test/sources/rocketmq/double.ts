@@ -7,6 +7,7 @@ import { createRocketMqSource } from '../../../src/sources/rocketmq/source.ts'
 import type { Broker, Handle, Joined, RocketMqConsumer } from '../../../src/vendor/rocketmq/consumer.ts'
 import { RocketMqError } from '../../../src/vendor/rocketmq/errors.ts'
 import type { ReceivedMessage } from '../../../src/vendor/rocketmq/messages.ts'
+import { AdminDouble } from '../../streams/rocketmq/double.ts'
 import { RecordingIntake } from '../kafka-intake.ts'
 
 /** Time that passes only when told. */
@@ -193,6 +194,8 @@ export interface Rig {
   readonly rocketMq: ConsumerDouble
   readonly intake: RecordingIntake
   readonly source: Source
+  /** Asked where `nameServers` are set. */
+  readonly admin: AdminDouble
   /** Log lines so far. */
   readonly lines: readonly string[]
 }
@@ -218,6 +221,7 @@ export async function rig(
   intake.onOffer = () => {}
   prepare(intake, rocketMq)
   const lines: string[] = []
+  const admin = new AdminDouble()
   const source = createRocketMqSource({
     plan: { key: 'rocketmqsource/default/orders', system: 'rocketmq', namespace: 'default', name: 'orders', settings: {} },
     settings: { ...SETTINGS, ...settings },
@@ -225,11 +229,12 @@ export async function rig(
     random: { next: () => 0.5 },
     log: createLog({ write: (line) => lines.push(line) > 0 }, 'info', () => 0),
     consumer: () => rocketMq,
+    admin: () => admin,
   })
   const feed = source.open(intake, new AbortController().signal)
   intake.feed = feed
   const from: Start = { at: 'committed', otherwise: { at: 'earliest' } }
   feed.attach(1, 'rocketmqsource/default/orders', from)
   await turn()
-  return { clock, rocketMq, intake, source, lines }
+  return { clock, rocketMq, intake, source, admin, lines }
 }

@@ -307,3 +307,54 @@ describe('the session', () => {
     expect(rocketMq.heartbeats).toBeGreaterThanOrEqual(2)
   })
 })
+
+describe('with a name server', () => {
+  test('the group is set back: what is held is acknowledged behind it, and everything comes again', async () => {
+    const { clock, rocketMq, intake, admin } = await rig(undefined, { nameServers: ['n:9876'] })
+    rocketMq.put(messages(0, 3))
+    await clock.pass(100)
+    intake.settle(intake.offered[0]!)
+    await clock.pass(10)
+    const acknowledged = (): number => rocketMq.acknowledged.length
+    let before = 0
+    admin.onPlace = () => {
+      before = acknowledged()
+      expect(rocketMq.asked).toBe(0)
+    }
+    await intake.feed!.seek(1, { at: 'earliest' })
+    expect([before, acknowledged()]).toEqual([1, 3])
+    expect(admin.places.get('g orders')).toBe('earliest')
+    for (const d of intake.offered) intake.feed!.settle(d, 'delivered')
+    rocketMq.put(messages(0, 3))
+    await clock.pass(100)
+    expect(intake.texts()).toEqual(['e0', 'e1', 'e2', 'e0', 'e1', 'e2'])
+    expect(acknowledged()).toBe(3)
+  })
+
+  test('a refused seek leaves everything with the group, and is told', async () => {
+    const { clock, rocketMq, intake, admin } = await rig(undefined, { nameServers: ['n:9876'] })
+    rocketMq.put(messages(0, 2))
+    await clock.pass(100)
+    admin.trouble = new RocketMqError('Unauthorized', 'not an administrator')
+    await expect(intake.feed!.seek(1, { at: 'earliest' })).rejects.toThrow('not an administrator')
+    await clock.pass(100)
+    expect(rocketMq.acknowledged).toEqual([])
+    expect(rocketMq.changes.map((c) => c.id)).toEqual(['m0', 'm1'])
+    expect(rocketMq.asked).toBeGreaterThan(0)
+  })
+
+  test('what is unread is counted, exactly where the group reads everything', async () => {
+    const { clock, intake, admin } = await rig(undefined, { nameServers: ['n:9876'] })
+    admin.unread = [{ broker: 'a', queue: 0, end: 9, next: 4, readMs: 77 }]
+    await clock.pass(6_000)
+    expect(intake.feed!.backlog(1)).toEqual({ events: 5, exact: true, oldestMs: 77 })
+    expect(intake.feed!.can).toMatchObject({ seek: true, exactBacklog: true })
+    const tagged = await rig(undefined, { nameServers: ['n:9876'], filter: { kind: 'tag', expression: 'a' } })
+    expect(tagged.intake.feed!.can).toMatchObject({ seek: true, exactBacklog: false })
+  })
+
+  test('without one a seek is refused, and says what to write', async () => {
+    const { intake } = await rig()
+    await expect(intake.feed!.seek(1, { at: 'earliest' })).rejects.toThrow('namesrvAddr, port 9876')
+  })
+})

@@ -74,6 +74,7 @@ export class AdminDouble implements RocketMqAdmin {
   readonly places = new Map<string, SeekTo>()
   readonly deleted: string[] = []
   unread: readonly QueueProgress[] = []
+  onPlace: () => void = () => {}
   trouble: Error | null = null
   closed = false
 
@@ -102,6 +103,7 @@ export class AdminDouble implements RocketMqAdmin {
     return this.#do(() => (this.places.has(`${group} ${topic}`) ? 'all' : 'none'))
   }
   place(group: string, topic: string, to: SeekTo): Promise<void> {
+    this.onPlace()
     return this.#do(() => void this.places.set(`${group} ${topic}`, to))
   }
   progress(_group: string, topic: string): Promise<readonly QueueProgress[]> {
