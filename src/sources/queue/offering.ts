@@ -132,14 +132,20 @@ export class Offering<M extends QueueMessage> {
     const { intake, sub, clock } = this.#p
     const { event, undecodable } = hold.message
     this.#p.offered(hold)
-    this.passed++
     if (event === null) {
+      this.passed++
       const bad = undecodable ?? { raw: NO_BYTES, headers: [], why: 'it is no event' }
       return intake.undecodable(sub, LANE, hold.position, bad)
     }
-    if (!intake.matches(sub, event)) return this.#p.unwanted(hold)
+    // What waited had matched before.
+    if (hold.message.state === null && !intake.matches(sub, event)) {
+      this.passed++
+      return this.#p.unwanted(hold)
+    }
     const leaseUntilMs = hold.leaseUntilMs === 0 ? 0 : nowMs + hold.leaseUntilMs - clock.now()
     const d = new QueueDelivery(sub, event, hold, leaseUntilMs, this.#lastStory(hold.message, nowMs))
+    // What comes back with its story has gone past before.
+    if (d.story.length === 0) this.passed++
     if (!intake.offer(d)) this.#open = false
   }
 

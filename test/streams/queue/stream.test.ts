@@ -103,6 +103,7 @@ describe('a delivery that waits long', () => {
     expect(at).toBeLessThan(100)
     expect(p.offered[at]).toMatchObject({ story: STORY, phase: 'subscriber', lane: 0 })
     expect(p.offered).toHaveLength(502)
+    expect(r.feed.passed(1)).toBe(501)
   })
 
   test('is kept here where the system cannot, and settled there all the same', async () => {
