@@ -14,8 +14,8 @@ import { type KeptTopics, parkedTopicOf, type Wish } from './topics.ts'
 import type { KeptWriter, Written } from './writer.ts'
 
 export interface ParkedParts {
-  readonly topics: KeptTopics
-  readonly writer: KeptWriter
+  readonly topics: Pick<KeptTopics, 'get' | 'watch' | 'ensure'>
+  readonly writer: Pick<KeptWriter, 'append'>
   readonly index: ParkedIndex
   readonly log: Log
   readonly wrap: WrapOptions
@@ -23,7 +23,7 @@ export interface ParkedParts {
   readonly structured: boolean
   /** Per subscription; beyond either nothing more is parked. `MOST_PARKED` unless said. */
   readonly most?: { readonly events: number; readonly bytes: number }
-  reader(): KeptReader
+  reader(): Pick<KeptReader, 'kick'>
 }
 
 /** How a wish to park ended. */
