@@ -37,7 +37,7 @@ export interface SystemUnderTest<A> {
   /** How a server is had that may be killed; null = there is none that could die alone. */
   readonly own: { readonly skip: boolean; readonly note: string; start(): Promise<OwnServer<A>> } | null
   /** A Broker whose login the server refuses, where servers of this kind ask for one. */
-  readonly refused?: { readonly skip: boolean; start(name: string): Promise<{ manifests: unknown[]; stop(): Promise<void> }> }
+  readonly refused?: { readonly skip: boolean; manifests(name: string): Promise<unknown[]> }
   /** Puts bytes that are no event where the Broker's events stand. */
   readonly raw?: (address: A, broker: string, bytes: Buffer) => Promise<void>
   /** `sluice.dev/delivery-order: ordered` can be had. */

@@ -662,8 +662,6 @@ function unusableRows<A>(at: Place<A>): void {
   if (refused !== undefined)
     test.skipIf(refused.skip)('because it refuses the login: the same', async () => {
       const name = newName('refused')
-      const server = await refused.start(name)
-      opened.also(() => server.stop())
-      await livesWith(name, server.manifests)
+      await livesWith(name, await refused.manifests(name))
     })
 }

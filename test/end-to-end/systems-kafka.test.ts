@@ -1,12 +1,17 @@
 import { randomUUID } from 'node:crypto'
+import { afterAll } from 'vitest'
 import { broker } from '../gateway.ts'
 import { kafkaTestClient } from '../servers/kafka-clients.ts'
-import { startKafka } from '../servers/kafka.ts'
+import { startKafka, type KafkaServer } from '../servers/kafka.ts'
 import { ownKafka, sharedKafka } from '../servers/provided.ts'
 import { streamSuite } from './stream-suite.ts'
 
 const kafka = sharedKafka()
 const own = ownKafka()
+/** One that may be killed, and that asks on another port who is there. */
+let second: Promise<KafkaServer> | null = null
+const secondKafka = (): Promise<KafkaServer> => (second ??= startKafka({ security: true }))
+afterAll(async () => (await second)?.stop())
 
 function config(name: string, address: string, more: Readonly<Record<string, string>> = {}): unknown {
   return {
@@ -40,22 +45,21 @@ streamSuite({
   own: {
     ...own,
     async start() {
-      const server = await startKafka()
-      return { ...server, address: server.bootstrap }
+      const server = await secondKafka()
+      return { ...server, address: server.bootstrap, stop: () => Promise.resolve() }
     },
   },
   refused: {
     skip: own.skip,
-    async start(name) {
-      const server = await startKafka({ security: true })
+    async manifests(name) {
+      const server = await secondKafka()
       const secret = {
         apiVersion: 'v1',
         kind: 'Secret',
         metadata: { name, namespace: 'knative-eventing' },
         stringData: { protocol: 'SASL_PLAINTEXT', 'sasl.mechanism': 'PLAIN', user: 'alice', password: randomUUID() },
       }
-      const manifests = [secret, ...kafkaBroker(server.secured.sasl, name, { 'auth.secret.ref.name': name })]
-      return { manifests, stop: () => server.stop() }
+      return [secret, ...kafkaBroker(server.secured.sasl, name, { 'auth.secret.ref.name': name })]
     },
   },
   async raw(address, name, bytes) {

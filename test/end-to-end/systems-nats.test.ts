@@ -1,11 +1,19 @@
 import { connect } from '@nats-io/transport-node'
 import { jetstream } from '@nats-io/jetstream'
+import { afterAll } from 'vitest'
 import { broker } from '../gateway.ts'
-import { ownNats, startNats } from '../servers/nats.ts'
+import { ownNats, startNats, type NatsServer } from '../servers/nats.ts'
 import type { OwnServer } from './stream-rig.ts'
 import { streamSuite } from './stream-suite.ts'
 
 const own = ownNats()
+const strict: NatsServer[] = []
+afterAll(async () => {
+  for (const server of strict) await server.stop()
+})
+
+/** What a gateway that was killed held comes again after `ackWait`. */
+const CONSUMER = JSON.stringify({ consumer: { ackWait: '10s' } })
 
 function config(name: string, url: string): unknown {
   return {
@@ -20,7 +28,13 @@ function natsBroker(url: string, name: string): unknown[] {
   const ref = { apiVersion: 'v1', kind: 'ConfigMap', name: `config-${name}`, namespace: 'knative-eventing' }
   return [
     config(ref.name, url),
-    broker(name, { annotations: { 'eventing.knative.dev/broker.class': 'NatsJetStream' }, spec: { config: ref } }),
+    broker(name, {
+      annotations: {
+        'eventing.knative.dev/broker.class': 'NatsJetStream',
+        'natsjetstream.eventing.knative.dev/config': CONSUMER,
+      },
+      spec: { config: ref },
+    }),
   ]
 }
 
@@ -42,10 +56,10 @@ streamSuite({
   own: { ...own, start },
   refused: {
     skip: own.skip,
-    async start(name) {
+    async manifests(name) {
       const server = await startNats({ config: 'authorization { user: "alice", password: "wonder-land" }' })
-      const url = server.url.replace('nats://', 'nats://alice:through-the-mirror@')
-      return { manifests: natsBroker(url, name), stop: () => server.stop() }
+      strict.push(server)
+      return natsBroker(server.url.replace('nats://', 'nats://alice:through-the-mirror@'), name)
     },
   },
   async raw(url, name, bytes) {
