@@ -10,6 +10,8 @@ export interface RabbitMqAccess {
   readonly user: string
   readonly password: Secret
   readonly tls: { readonly ca: string; readonly cert: string; readonly key: Secret | null } | null
+  /** '' = not known. */
+  readonly management: string
 }
 
 /** `rabbitmqClusterReference` of eventing-rabbitmq: a cluster of RabbitMQ's operator, or a Secret. */
@@ -41,7 +43,7 @@ export function accessOf(r: Resource, draft: Draft, ref: ClusterReference, vhost
 
 /**
  * A Secret as eventing-rabbitmq and RabbitMQ's operator have it: `uri` (of AMQP or of the management), or `host`; `port`;
- * `username`, `password`; and `ssl`, `ca.crt`, `tls.crt`, `tls.key`.
+ * `username`, `password`; `ssl`, `ca.crt`, `tls.crt`, `tls.key`; `management` where `uri` is not that of it.
  */
 export function secretAccess(
   r: Resource,
@@ -72,7 +74,15 @@ export function secretAccess(
     user,
     password,
     tls: tls ? { ca: text('ca.crt'), cert: text('tls.crt'), key: data['tls.key'] ?? null } : null,
+    management: managementOf(text('management') || written),
   }
+}
+
+/** eventing-rabbitmq's `uri` is that of the management, with or without its scheme; '' = this is none. */
+export function managementOf(text: string): string {
+  if (/^https?:\/\//i.test(text)) return URL.canParse(text) ? new URL(text).origin : ''
+  const [, host, port] = /^([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):(1567[12])\/?$/.exec(text) ?? []
+  return host === undefined ? '' : `${port === '15671' ? 'https' : 'http'}://${host}:${port}`
 }
 
 interface Uri {

@@ -255,6 +255,7 @@ function sourceAccess(r: Resource<RabbitMqSourceSpec>, draft: Draft): RabbitMqAc
     user: user || 'guest',
     password: new Secret(password || 'guest'),
     tls: uri.tls ? { ca: '', cert: '', key: null } : null,
+    management: '',
   }
 }
 

@@ -59,6 +59,7 @@ describe.skipIf(rabbitMq.skip)(`the stream contract on RabbitMQ${rabbitMq.note}`
         user: 'guest',
         password: new Secret('guest'),
         tls: null,
+        management: '',
         exchange: `b.test.contract.${uid}`,
         queueType: 'quorum',
         role: 'broker',

@@ -34,7 +34,7 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: { name },
-    stringData: { uri: `amqp://127.0.0.1:${server.port}`, username: 'guest', password },
+    stringData: { uri: server.management, port: String(server.port), username: 'guest', password },
   })
   const gateway = async (manifests: readonly unknown[], data = temporaryFolder()): Promise<RunningGateway> => {
     const config = {
@@ -79,7 +79,7 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
   }
 
   beforeAll(async () => {
-    server = await startRabbitMq()
+    server = await startRabbitMq({ management: true })
     client = await rabbitMqTestClient(`127.0.0.1:${server.port}`)
   })
   afterAll(async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Plan } from '../../src/contract/plan.ts'
 import { childName } from '../../src/resources/rabbitmq-class.ts'
-import { uriOf } from '../../src/resources/rabbitmq-cluster.ts'
+import { managementOf, uriOf } from '../../src/resources/rabbitmq-cluster.ts'
 import { Secret } from '../../src/runtime/secret.ts'
 import { item, planOf, read } from './planning.ts'
 
@@ -23,6 +23,7 @@ describe('a RabbitmqSource', () => {
       user: 'alice',
       password: new Secret('hunter2'),
       tls: null,
+      management: 'http://mq.example:15672',
       queue: 'q',
       ordered: true,
       declare: {
@@ -121,6 +122,18 @@ describe('where RabbitMQ is', () => {
 
   test.for(['', 'a b', 'http://', ',', 'user@host'])('is not read from %j', (text) => {
     expect(uriOf(text)).toBeNull()
+  })
+
+  test.for([
+    ['https://h:15671/', 'https://h:15671'],
+    ['http://h', 'http://h'],
+    ['h:15672', 'http://h:15672'],
+    ['h:15671', 'https://h:15671'],
+    ['h:5672', ''],
+    ['amqp://h', ''],
+    ['', ''],
+  ] as const)('%j names the management %j', ([text, url]) => {
+    expect(managementOf(text)).toBe(url)
   })
 
   test('may be a cluster of the operator, whose Secret and service are known by name', () => {

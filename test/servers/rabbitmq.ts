@@ -11,6 +11,8 @@ const run = promisify(execFile)
 export interface RabbitMqOptions {
   /** Lines of rabbitmq.conf beside those of every test. */
   readonly config?: Readonly<Record<string, string | number>>
+  /** With the management plugin. */
+  readonly management?: boolean
 }
 
 /** A RabbitMQ of the test's own: one node, on loopback, with the user guest/guest. */
@@ -18,6 +20,8 @@ export interface RabbitMqServer {
   /** `amqp://127.0.0.1:port`, without user and vhost. */
   readonly url: string
   readonly port: number
+  /** Of the management, where that was asked for. */
+  readonly management: string
   pids(): number[]
   /** `rabbitmqctl`; takes a second or two. */
   ctl(...args: readonly string[]): Promise<string>
@@ -44,10 +48,10 @@ export function whyNoRabbitMq(): string {
 
 export async function startRabbitMq(o: RabbitMqOptions = {}): Promise<RabbitMqServer> {
   const scripts = scriptsOfRabbitMq()
-  const [port = 0, names = 0, dist = 0] = await freePorts(3)
+  const [port = 0, names = 0, dist = 0, management = 0] = await freePorts(4)
   const root = await mkdtemp(join(tmpdir(), 'rabbitmq-'))
   await mkdir(join(root, 'log'))
-  await writeFile(join(root, 'plugins'), '[].\n')
+  await writeFile(join(root, 'plugins'), o.management === true ? '[rabbitmq_management].\n' : '[].\n')
   const config = {
     'listeners.tcp.1': `127.0.0.1:${port}`,
     'log.console': 'true',
@@ -55,6 +59,7 @@ export async function startRabbitMq(o: RabbitMqOptions = {}): Promise<RabbitMqSe
     'log.file': 'false',
     'raft.wal_max_size_bytes': 32_000_000,
     'disk_free_limit.absolute': '50MB',
+    ...(o.management === true ? { 'management.tcp.ip': '127.0.0.1', 'management.tcp.port': management } : {}),
     ...o.config,
   }
   const lines = Object.entries(config).map(([name, value]) => `${name} = ${value}\n`)
@@ -84,6 +89,7 @@ export async function startRabbitMq(o: RabbitMqOptions = {}): Promise<RabbitMqSe
   return {
     url: `amqp://127.0.0.1:${port}`,
     port,
+    management: `http://127.0.0.1:${management}`,
     pids: () => [namer, running].filter((s) => s.running()).map((s) => s.pid),
     async ctl(...args) {
       const { stdout } = await run(join(scripts, 'rabbitmqctl'), ['-q', '-n', env.RABBITMQ_NODENAME, ...args], {

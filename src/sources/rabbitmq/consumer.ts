@@ -21,6 +21,8 @@ export interface ConsumerParts {
   readonly mostPrefetch: number
   /** RabbitMQ closes the channel of a message that is held for `consumer_timeout`; before that it is given back and taken again. */
   readonly leaseMs: number
+  /** Its queue was deleted; it is made again. */
+  readonly gone: () => void
   /** It is about to close. */
   readonly left: () => void
 }
@@ -186,6 +188,7 @@ export class RabbitMqConsumer implements QueueConsumer<RabbitMqMessage> {
     if (m === null) {
       // Its queue is gone. The channel is of no use any more; whoever opens the next finds out what there is.
       this.#consumer = ''
+      this.#p.gone()
       void channel.close()
       return
     }

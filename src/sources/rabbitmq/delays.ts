@@ -6,7 +6,8 @@ import type { QueueOptions } from '../../vendor/rabbitmq/channel.ts'
 import type { RabbitMqLink } from '../../vendor/rabbitmq/link.ts'
 import { encodeState, STATE_NAME } from '../queue/state.ts'
 import type { Publisher } from './publisher.ts'
-import { type QueueType, versionOf } from './queues.ts'
+import { versionOf } from './queues.ts'
+import type { QueueType } from './settings.ts'
 
 /** Waits are rounded up to these steps, so that there are few queues: [up to seconds, step]. */
 const STEPS = [
@@ -56,7 +57,11 @@ export class Delays {
       () => {
         const message = toAmqpMessage(event)
         const headers = { ...message.headers, [STATE_NAME]: encodeState(state) }
-        publisher.send('', this.#name(seconds), { ...message, headers }, (r) => done(r === 'durable'))
+        publisher.send('', this.#name(seconds), { ...message, headers }, (r) => {
+          // Somebody has deleted it.
+          if (r === 'unroutable') this.#declared.delete(seconds)
+          done(r === 'durable')
+        })
       },
       () => done(false),
     )

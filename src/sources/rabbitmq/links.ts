@@ -77,6 +77,11 @@ export class Links {
     this.#undecided.delete(s)
   }
 
+  /** What is published waits until it is there again. */
+  undecided(s: RabbitMqSubscription): void {
+    if (this.#subscriptions.has(s)) this.#undecided.add(s)
+  }
+
   /** What is published now comes to everybody who is here. */
   get allDecided(): boolean {
     if (this.#undecided.size === 0) return true

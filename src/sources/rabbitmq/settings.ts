@@ -1,6 +1,7 @@
 import type { RabbitMqTls } from '../../vendor/rabbitmq/connection.ts'
 import type { Secret } from '../../runtime/secret.ts'
-import type { QueueType } from './queues.ts'
+
+export type QueueType = 'quorum' | 'classic'
 
 /** Where a RabbitMQ is and how to be let in. */
 export interface RabbitMqCluster {
@@ -11,6 +12,8 @@ export interface RabbitMqCluster {
   readonly password: Secret
   /** null = no TLS. */
   readonly tls: RabbitMqTls | null
+  /** URL of the management, '' = not known: it is asked for the delivery limits of queues that are there already. */
+  readonly management: string
 }
 
 /** `SourcePlan.settings` of a source whose system is rabbitmq. */

@@ -42,6 +42,7 @@ export function createRabbitMqSource(o: RabbitMqSourceParts): Source {
     const subscription = new RabbitMqSubscription({
       queue,
       clock,
+      cluster: settings,
       health,
       part: queue,
       prepare: (link) => prepare(link, settings),
@@ -50,6 +51,7 @@ export function createRabbitMqSource(o: RabbitMqSourceParts): Source {
       leaseMs: settings.leaseMs ?? LEASE_MS,
       delays: new Delays({ queue, type, clock, publisher, link: () => links.publishing }),
       decided: () => undefined,
+      gone: (s) => links.undecided(s),
       left: (s) => links.remove(s),
     })
     links.add(subscription)

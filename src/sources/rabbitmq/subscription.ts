@@ -8,16 +8,20 @@ import { RabbitMqConsumer, type ConsumerParts } from './consumer.ts'
 import type { Delays } from './delays.ts'
 import type { RabbitMqMessage } from './messages.ts'
 import { deliveryLimit } from './queues.ts'
+import type { RabbitMqCluster } from './settings.ts'
 
 const BACKLOG_MS = 2_000
 
-export interface SubscriptionParts extends Omit<ConsumerParts, 'prepare' | 'left'> {
+export interface SubscriptionParts extends Omit<ConsumerParts, 'prepare' | 'left' | 'gone'> {
   readonly clock: Clock
+  readonly cluster: RabbitMqCluster
   /** Makes sure that the queue is there and bound; true = it was made just now, as we make queues. */
   readonly prepare: (link: RabbitMqLink) => Promise<boolean>
   readonly delays: Delays
   /** `decided` may have changed. */
   readonly decided: () => void
+  /** Its queue was deleted: what is published before it is there again would not come to it. */
+  readonly gone: (s: RabbitMqSubscription) => void
   /** It is left: nobody tells it of connections any more. */
   readonly left: (s: RabbitMqSubscription) => void
 }
@@ -43,7 +47,12 @@ export class RabbitMqSubscription implements QueueSubscription<RabbitMqMessage> 
       this.#timer.cancel()
       p.left(this)
     }
-    this.consumers = [new RabbitMqConsumer({ ...p, prepare: (link) => this.#prepare(link), left })]
+    const gone = (): void => {
+      this.#prepared = false
+      this.#refused = false
+      p.gone(this)
+    }
+    this.consumers = [new RabbitMqConsumer({ ...p, prepare: (link) => this.#prepare(link), gone, left })]
     this.limit = {
       to: `the queue ${queue}`,
       why: (deliveries) =>
@@ -92,7 +101,7 @@ export class RabbitMqSubscription implements QueueSubscription<RabbitMqMessage> 
     try {
       const made = await this.#p.prepare(link)
       // A queue that somebody else has made may have a limit.
-      this.#limit = made ? 0 : await deliveryLimit(link, this.#p.queue)
+      this.#limit = made ? 0 : await deliveryLimit(link, this.#p.cluster, this.#p.queue)
       this.#prepared = true
     } catch (e) {
       this.#refused = link.connection !== null

@@ -1,6 +1,5 @@
 import type { Key } from '../../contract/ids.ts'
-import type { QueueType } from '../../sources/rabbitmq/queues.ts'
-import type { RabbitMqCluster } from '../../sources/rabbitmq/settings.ts'
+import type { QueueType, RabbitMqCluster } from '../../sources/rabbitmq/settings.ts'
 
 /** `StreamPlan.settings` of a stream whose system is rabbitmq. */
 export interface RabbitMqStreamSettings extends RabbitMqCluster {

@@ -97,6 +97,7 @@ export class RabbitMqSystem implements QueueSystem<RabbitMqMessage> {
     const subscription = new RabbitMqSubscription({
       queue,
       clock,
+      cluster: settings,
       health: this.#health,
       part: key,
       prepare: (link) => this.#declareQueue(link, queue, order),
@@ -105,6 +106,7 @@ export class RabbitMqSystem implements QueueSystem<RabbitMqMessage> {
       leaseMs: settings.leaseMs ?? LEASE_MS,
       delays,
       decided: () => this.#publisher.go(),
+      gone: (s) => this.#links.undecided(s),
       left: (s) => {
         this.#links.remove(s)
         this.#publisher.go()
