@@ -58,6 +58,8 @@ export class Consumption<M extends QueueMessage> {
   /** Deliveries on their way into the system, where they wait. */
   #storing = 0
   #closed = false
+  /** What was held has been given back, and what still comes goes back at once. */
+  #gaveBack = false
   #waiters: (() => void)[] = []
 
   constructor(p: ConsumptionParts<M>) {
@@ -179,6 +181,8 @@ export class Consumption<M extends QueueMessage> {
     this.#leases.stop()
     await Promise.all(this.#lines.map((line) => line.consumer.quiesce?.(signal) ?? Promise.resolve()))
     await this.#stored(signal)
+    // In the order in which it came, what came last of all included.
+    this.#gaveBack = true
     for (const hold of [...this.#holds.values()]) if (hold.state !== 'settled') this.#release(hold)
     await this.flush(signal)
     for (const acks of this.#acks.values()) acks.stop()
@@ -204,7 +208,7 @@ export class Consumption<M extends QueueMessage> {
   }
 
   #take(line: Line<M>, messages: readonly M[]): void {
-    if (this.#closed) {
+    if (this.#gaveBack) {
       for (const m of messages) line.consumer.release(m, 0)
       return
     }

@@ -74,6 +74,8 @@ export class ServerDouble {
   maxDeliveries = 0
   ids = true
   seeks = true
+  /** A consumer that is asked for quiet hands over one message more. */
+  lateOnes = false
   /** Most messages a consumer asks for at once. */
   prefetch = 256
   readonly acknowledged: string[] = []
@@ -252,6 +254,15 @@ export class ConsumerDouble implements QueueConsumer<DoubleMessage> {
     this.#server.renewals++
     out.untilMs = this.#server.clock.now() + this.#server.leaseMs
     return Promise.resolve(out.untilMs)
+  }
+
+  quiesce(): Promise<void> {
+    if (this.#server.lateOnes) {
+      this.#server.lateOnes = false
+      const late = this.#server.take(this.#place, this)
+      if (late !== undefined) this.sink?.taken([late])
+    }
+    return Promise.resolve()
   }
 
   close(): Promise<void> {

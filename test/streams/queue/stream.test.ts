@@ -261,6 +261,18 @@ describe('closing', () => {
     expect(r.stream.stats().refusing).toBe('the stream is closed')
   })
 
+  test('gives back what is held before what came last', async () => {
+    const r = await queueRig()
+    const p = r.intake.attach(1, KEY, LATEST)
+    p.lane = 2
+    r.server.lateOnes = true
+    await append2(r, events(2))
+    await append2(r, events(1, 2))
+    await r.stream.close(new AbortController().signal)
+    expect(p.ids).toEqual(['e0', 'e1'])
+    expect(r.server.released).toEqual(['e0', 'e1', 'e2'])
+  })
+
   test('answers an append that waits for a subscription, and ends with its signal', async () => {
     const r = await queueRig((s) => (s.trouble.holdReady = []))
     r.intake.attach(1, KEY, LATEST)
