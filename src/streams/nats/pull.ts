@@ -13,6 +13,10 @@ const SILENT_MS = 25_000
 /** What one pull may bring, at least; a message that is larger than this would never come. */
 const PULL_BYTES = 8 * 2 ** 20
 const NS = 1e6
+/** Who hands back is often about to leave: at once it would come here again, and each time counts as a delivery. */
+const BACK_MS = 500
+/** What leaving may still take when its time is up. */
+const LATE_MS = 1_000
 
 const ACK = Buffer.from('+ACK')
 const NAK = Buffer.from('-NAK')
@@ -45,6 +49,7 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
   #handing = false
   #heardMs = 0
   #quiet = false
+  #quieting: Promise<void> | null = null
   readonly #timer: Timer
   /** Handed over and neither acknowledged nor given back. */
   out = 0
@@ -101,7 +106,7 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
 
   release(message: JetStreamMessage, delayMs: number): void {
     this.out--
-    this.#giveBack(message, delayMs)
+    this.#giveBack(message, this.#quiet ? delayMs : Math.max(delayMs, BACK_MS))
   }
 
   extend(message: JetStreamMessage): Promise<number> {
@@ -129,15 +134,22 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
    * server forget the pulls of the inbox that is gone: one that it still has swallows the first message that is given back
    * (nats-server 2.9), until its lease is over.
    */
-  async quiesce(signal: AbortSignal): Promise<void> {
-    if (this.#quiet) return
+  quiesce(signal: AbortSignal): Promise<void> {
+    this.#quieting ??= this.#quietly(signal)
+    return this.#quieting
+  }
+
+  async #quietly(signal: AbortSignal): Promise<void> {
     this.#quiet = true
     this.#timer.cancel()
     const inbox = this.#inbox
     this.#inbox = ''
     if (inbox === '') return
-    const { link, place } = this.#p
-    await Promise.race([link.drain(inbox).then(() => place.look()), aborted(signal)])
+    const { link, place, clock } = this.#p
+    const drained = link.drain(inbox).then(() => place.look())
+    // Also when the time is up: it takes a few ms, and without it what is given back now would be lost to its lease.
+    const late = new Promise<void>((resolve) => void aborted(signal).then(() => clock.after(LATE_MS, resolve)))
+    await Promise.race([drained, late])
   }
 
   async close(signal: AbortSignal): Promise<void> {

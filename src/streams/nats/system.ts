@@ -141,9 +141,12 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
     if (this.#closed) return
     this.#closed = true
     await this.#publisher.close(signal)
-    await Promise.all(this.#leaving.values())
+    const readers = [...this.#subscriptions].flatMap((s) => s.readers)
+    // When the time is up nobody else waits for it: what is given back must not come here again.
+    await Promise.all([...readers.map((r) => r.pull.quiesce(signal)), ...this.#leaving.values()])
+    await new Promise<void>((resolve) => this.#p.clock.soon(resolve))
     this.#timer.cancel()
-    for (const s of this.#subscriptions) for (const { place } of s.readers) place.stop()
+    for (const { place } of readers) place.stop()
     this.#answers.close()
     await this.#link.close()
   }
