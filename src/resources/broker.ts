@@ -84,7 +84,7 @@ export function brokerDelivery(r: Resource<BrokerSpec>, draft: Draft): DeliveryS
 /** The class as it is written, else of the namespace, else of the cluster; '' = Knative's own default. */
 function classOf(r: Resource<BrokerSpec>, draft: Draft): string {
   const { cluster, namespaces } = draft.config.brokers
-  return r.annotations[CLASS] ?? namespaces.get(r.namespace)?.brokerClass ?? cluster.brokerClass
+  return r.annotations[CLASS] ?? (namespaces.get(r.namespace)?.brokerClass || cluster.brokerClass)
 }
 
 /** false = something is missing or wrong, and the resource's status or faults say what. */

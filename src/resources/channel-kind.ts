@@ -40,7 +40,7 @@ export function isBacking(r: Resource<ChannelSpec>, draft: Draft): boolean {
     draft.addressable(r.key, '', draft.clusterUrl(front.key))
     draft.notice(`${r.place}: ${r.kind} ${r.namespace}/${r.name} is the Channel of that name and has no stream of its own`)
   } else {
-    const why = `stands beside the Channel ${r.namespace}/${r.name}, which is a ${kind}`
+    const why = `stands beside the Channel ${r.namespace}/${r.name}, whose kind is ${kind}`
     r.complain(['metadata', 'name'], `${why}; leave one of the two out, or write kind: ${r.kind} into its spec.channelTemplate`)
   }
   return true

@@ -77,7 +77,7 @@ describe.each(STREAM_CLASSES.map((c) => [c.brokerClasses[0] ?? '', c] as const))
     expect(behind.notices.join()).toContain(`${c.channelKind} default/c is the Channel of that name`)
     expect(read(needs.manifests + own + channel()).texts).toEqual([
       expect.stringContaining(
-        `${c.channelKind} default/c: metadata.name: stands beside the Channel default/c, which is a InMemoryChannel; leave one`,
+        `${c.channelKind} default/c: metadata.name: stands beside the Channel default/c, whose kind is InMemoryChannel; leave one`,
       ),
     ])
   })
@@ -178,6 +178,15 @@ describe('a Broker that stands on channels', () => {
       planOf(KAFKA + configMap('kafka-broker-config', { 'bootstrap.servers': 'one:9092' }) + defaults + broker('')).streams[0]
         ?.settings['topic'],
     ).toBe('knative-broker-default-b')
+  })
+
+  test('has the class of the cluster where its namespace says something else only', () => {
+    const defaults = configMap('config-br-defaults', {
+      'default-br-config': '{clusterDefault: {brokerClass: Kafka}, namespaceDefaults: {default: {delivery: {retry: 3}}}}',
+    })
+    const where = configMap('kafka-broker-config', { 'bootstrap.servers': 'one:9092' })
+    const { streams, subscriptions } = planOf(where + defaults + broker('') + trigger())
+    expect([streams[0]?.system, subscriptions[0]?.delivery.retry]).toEqual(['kafka', 3])
   })
 
   test('of the first spelling names the channel itself', () => {
