@@ -1,6 +1,6 @@
 import { type Appended, DURABLE } from '../../contract/stream.ts'
 import type { CloudEvent } from '../../event/event.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import type { Clock, Timer } from '../../runtime/clock.ts'
 import { messageOf as textOf } from '../../runtime/errors.ts'
 import type { Health } from '../../sources/queue/health.ts'
 import { RocketMqError, type RocketMqReason } from '../../vendor/rocketmq/errors.ts'
@@ -15,6 +15,8 @@ const CALLS = 8
 /** Single sends of a FIFO topic, each of which is a call. */
 const FIFO_CALLS = 64
 const AGAIN_MS = 1_000
+/** After a failure RocketMQ is looked for so often, whether somebody publishes or not. */
+const LOOK_MS = 2_000
 /** What the broker may refuse of one message and take of the others. */
 const OF_ONE_MESSAGE: readonly RocketMqReason[] = ['TooLarge', 'RocketMQFailed']
 
@@ -51,6 +53,8 @@ export class Publishing {
   #calls = 0
   #soon = false
   #idle: (() => void)[] = []
+  #look: Timer | null = null
+  #closed = false
 
   constructor(p: PublishingParts) {
     this.#p = p
@@ -70,8 +74,10 @@ export class Publishing {
     else this.#pumpSoon()
   }
 
-  /** Everything that was given is stored or refused, or the signal aborted. */
+  /** Nothing is published any more: everything that was given is stored or refused, or the signal aborted. */
   flush(signal: AbortSignal): Promise<void> {
+    this.#closed = true
+    this.#look?.cancel()
     return new Promise((resolve) => {
       if (this.#waiting.length === 0 && this.#calls === 0) return resolve()
       this.#idle.push(resolve)
@@ -139,7 +145,21 @@ export class Publishing {
     if (reason === 'TooLarge') return { kind: 'too-large', limitBytes: producer.mostBodyBytes }
     const why = reason === 'TopicMissing' ? missing(textOf(e)) : textOf(e)
     health.bad(reason, why)
+    this.#lookAgain()
     return { kind: 'unavailable', retryAfterMs: AGAIN_MS, why }
+  }
+
+  /** Until it is there again: what is wrong must not be said for longer than it is. */
+  #lookAgain(): void {
+    if (this.#look !== null || this.#closed) return
+    const { clock, producer, topic, health } = this.#p
+    this.#look = clock.after(LOOK_MS, () => {
+      this.#look = null
+      producer.reach(topic).then(
+        () => health.good(),
+        () => this.#lookAgain(),
+      )
+    })
   }
 
   #stored(batch: readonly Waiting[], failure: Appended | null): void {

@@ -44,6 +44,8 @@ export interface RocketMqProducer {
    * one topic, and neither group nor time: the proxy puts them into one queue.
    */
   send(messages: readonly OutMessage[]): Promise<void>
+  /** Resolves when the topic is there and a proxy says where to send for it. */
+  reach(topic: string): Promise<void>
   /** The largest body the proxy takes, bytes; asked for once. */
   readonly mostBodyBytes: number
   close(): void
@@ -99,6 +101,10 @@ class GrpcProducer implements RocketMqProducer {
       this.#routes.delete(first.topic)
       throw e
     }
+  }
+
+  async reach(topic: string): Promise<void> {
+    await this.#route(topic)
   }
 
   close(): void {

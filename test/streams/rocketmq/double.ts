@@ -58,6 +58,10 @@ export class ProducerDouble implements RocketMqProducer {
     if (trouble !== null) throw trouble
     for (const m of messages) received(m)
   }
+  async reach(): Promise<void> {
+    const trouble = this.trouble([])
+    if (trouble !== null) throw trouble
+  }
   close(): void {
     this.closed = true
   }
