@@ -63,3 +63,17 @@ export async function listGroups(
   const r = await answer(link, broker, (c) => kafkaLibrary().listGroupsV4.api.async(c, [], []))
   return { code: r.errorCode, groups: r.groups.map((g) => g.groupId) }
 }
+
+/** Those of the groups, all coordinated by `broker`, that have committed an offset of the topic. */
+export async function groupsIn(
+  link: KafkaLink,
+  broker: BrokerAddress,
+  groups: readonly string[],
+  topic: TopicPartitions,
+): Promise<readonly string[]> {
+  const topics = [{ name: topic.topic, partitionIndexes: [...topic.partitions] }]
+  const wanted = groups.map((groupId) => ({ groupId, memberId: null, memberEpoch: -1, topics }))
+  const r = await answer(link, broker, (c) => kafkaLibrary().offsetFetchV8.api.async(c, wanted, false))
+  const stands = r.groups.filter((g) => g.topics.some((t) => t.partitions.some((p) => p.committedOffset >= 0n)))
+  return stands.map((g) => g.groupId)
+}

@@ -3,11 +3,11 @@ import type { Intake } from '../../../contract/feed.ts'
 import type { Key, LaneId } from '../../../contract/ids.ts'
 import type { CloudEvent } from '../../../event/event.ts'
 import type { WrapOptions } from '../../../event/kafka.ts'
-import type { Clock } from '../../../runtime/clock.ts'
+import { type Clock, sleep } from '../../../runtime/clock.ts'
 import type { Log } from '../../../runtime/log.ts'
 import type { Random } from '../../../runtime/random.ts'
 import type { Cluster } from '../../../sources/kafka/cluster.ts'
-import type { Health } from '../../../sources/kafka/health.ts'
+import { Backoff, type Health } from '../../../sources/kafka/health.ts'
 import type { Kv } from '../../../vendor/lmdb/kv.ts'
 import type { KafkaLink } from '../../../vendor/kafka/link.ts'
 import { GroupCommits } from '../commits.ts'
@@ -182,8 +182,10 @@ export class Keeping {
 
   // ---- the end
 
-  commit(): Promise<boolean> {
-    return this.retry.commit()
+  /** Resolves when everything settled so far is committed; rejects when the signal aborts first. */
+  async flush(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff(100, 1_000, this.#o.random)
+    while (!(await this.retry.commit())) await sleep(this.#o.clock, backoff.nextMs(), signal)
   }
 
   /** Nothing is offered any more. */
@@ -194,7 +196,7 @@ export class Keeping {
   async close(signal: AbortSignal): Promise<void> {
     this.stop()
     await this.#writer.close(signal)
-    await Promise.race([this.retry.commit().catch(() => false), aborted(signal)])
+    await Promise.race([this.flush(signal).catch(() => {}), aborted(signal)])
     this.#stop.abort()
     this.#topics.close()
     await this.#index.close().catch(() => {})

@@ -102,7 +102,7 @@ export function keptFeed(p: KeptFeedParts): Feed {
     backlog: (sub) => local.backlog(sub),
     passed: (sub) => local.passed(sub),
     async flush(signal) {
-      await keeping.commit()
+      await keeping.flush(signal)
       await local.flush(signal)
     },
     parked: mergedStore(keeping, local.parked, (key) => p.known(key) !== undefined),

@@ -3,10 +3,10 @@ import type { Log } from '../../../runtime/log.ts'
 import type { Random } from '../../../runtime/random.ts'
 import type { Cluster } from '../../../sources/kafka/cluster.ts'
 import { Backoff } from '../../../sources/kafka/health.ts'
-import { deleteGroup, findCoordinator, readCommitted } from '../../../vendor/kafka/calls.ts'
+import { deleteGroup, findCoordinator, type TopicPartitions } from '../../../vendor/kafka/calls.ts'
 import { CODE, codeName } from '../../../vendor/kafka/codes.ts'
-import type { KafkaLink } from '../../../vendor/kafka/link.ts'
-import { listGroups } from '../../../vendor/kafka/topics.ts'
+import type { BrokerAddress, KafkaLink } from '../../../vendor/kafka/link.ts'
+import { groupsIn, listGroups } from '../../../vendor/kafka/topics.ts'
 
 export interface LeftoverParts {
   readonly link: KafkaLink
@@ -23,8 +23,9 @@ export interface LeftoverParts {
 
 /** Those of replays are no subscriptions. */
 const OF_REPLAYS = /\.replay(s|-[^.]*)$/
-/** Looked at; a cluster with more groups of other brokers than this is searched no further. */
-const MOST_GROUPS = 2_000
+/** Looked at, a broker; a cluster with more groups of other Brokers than this is searched no further. */
+const MOST_GROUPS = 10_000
+const GROUPS_AT_ONCE = 200
 /** The subscriptions of the plan are attached by then: what nobody took is left over. */
 const START_MS = 500
 
@@ -82,27 +83,27 @@ export class Leftovers {
 
   /** false = not now. */
   async #look(): Promise<boolean> {
-    const { link, cluster, main, groupPrefixes } = this.#o
+    const { cluster, main } = this.#o
     const partitions = cluster.topic(main)?.partitions.map((_, i) => i) ?? []
     const brokers = [...(cluster.view?.brokers.values() ?? [])]
     if (partitions.length === 0 || brokers.length === 0) return false
-    const listed = await Promise.all(brokers.map((b) => listGroups(link, b)))
-    const names = [...new Set(listed.flatMap((l) => l.groups))].filter(
-      (g) => groupPrefixes.some((p) => g.startsWith(p)) && !OF_REPLAYS.test(g),
-    )
-    for (const group of names.slice(0, MOST_GROUPS)) {
-      if (this.#attached.has(group) || !(await this.#stands(group, partitions)) || this.#attached.has(group)) continue
+    const found = await Promise.all(brokers.map((b) => this.#at(b, { topic: main, partitions })))
+    for (const group of found.flat()) {
+      if (this.#attached.has(group) || this.#groups.has(group)) continue
       this.#groups.add(group)
       this.#o.found(group)
     }
     return true
   }
 
-  async #stands(group: string, partitions: readonly number[]): Promise<boolean> {
-    const { link, cluster, main } = this.#o
-    const { code, at } = await findCoordinator(link, cluster.anyBroker(), group)
-    if (code !== CODE.none) return false
-    const { offsets } = await readCommitted(link, at, group, [{ topic: main, partitions }])
-    return offsets.some((o) => o.offset >= 0)
+  /** A broker lists the groups it coordinates: it is the one to ask for their offsets. */
+  async #at(broker: BrokerAddress, topic: TopicPartitions): Promise<string[]> {
+    const { link, groupPrefixes } = this.#o
+    const { groups } = await listGroups(link, broker)
+    const ours = groups.filter((g) => groupPrefixes.some((p) => g.startsWith(p)) && !OF_REPLAYS.test(g) && !this.#attached.has(g))
+    const standing: string[] = []
+    for (let i = 0; i < Math.min(ours.length, MOST_GROUPS); i += GROUPS_AT_ONCE)
+      standing.push(...(await groupsIn(link, broker, ours.slice(i, i + GROUPS_AT_ONCE), topic)))
+    return standing
   }
 }
