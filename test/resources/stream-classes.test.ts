@@ -238,6 +238,10 @@ describe('a Broker that stands on channels', () => {
     const { childUids, subscriptions } = planOf(KAFKA + onKafka + broker('', 't') + trigger() + child)
     expect(childUids).toEqual({ 'trigger/default/t': 's-uid' })
     expect(subscriptions.map((s) => s.key)).toEqual(['trigger/default/t'])
+    const step = child.replace('b-t-t-uid', 'q-kn-sequence-0').replace('kind: Trigger, name: t', 'kind: Sequence, name: q')
+    const flow = planOf(KAFKA + sequence(template('KafkaChannel')) + step)
+    expect(flow.childUids).toEqual({ 'subscription/default/q-kn-sequence-0': 's-uid' })
+    expect(flow.subscriptions.map((s) => s.key)).toContain('subscription/default/q-kn-sequence-0')
   })
 })
 
