@@ -8,12 +8,18 @@ export const STATE_NAME = 'sluice-state'
 const MOST_CHARACTERS = 16 * 1024
 /** What is left of long texts where the whole would be longer than that. */
 const SHORT_TEXT = 60
+/** Of a story that is longer even then, so many of the first and of the last attempts are kept. */
+const FIRST_KEPT = 4
+const LAST_KEPT = 12
 
 /** A state as one line of JSON in ASCII: no system changes it, and a person can read it. */
 export function encodeState(s: DetachedState): string {
   const text = asciiJson(s)
   if (text.length <= MOST_CHARACTERS) return text
-  return asciiJson({ ...s, story: s.story.map((a) => ({ ...a, to: cut(a.to), error: cut(a.error) })) })
+  const story = s.story.map((a) => ({ ...a, to: cut(a.to), error: cut(a.error) }))
+  const short = asciiJson({ ...s, story })
+  if (short.length <= MOST_CHARACTERS) return short
+  return asciiJson({ ...s, story: [...story.slice(0, FIRST_KEPT), ...story.slice(-LAST_KEPT)] })
 }
 
 /** null = it is no state of ours. */

@@ -19,6 +19,20 @@ describe('the state that travels with a delivery', () => {
     expect(encodeState(more)).not.toContain('secret')
   })
 
+  test.each([1, 40, 1_000])('fits every system, whatever %i attempts said: the first and the last are kept', (attempts) => {
+    const long = Array.from({ length: attempts }, (_, i) => ({
+      ...STATE.story[0]!,
+      attempt: i + 1,
+      error: '\u{1f4a5}'.repeat(10_000),
+    }))
+    const text = encodeState({ ...STATE, story: long })
+    expect(text.length).toBeLessThanOrEqual(16 * 1024)
+    expect(text).toMatch(/^[\x20-\x7e]*$/)
+    const story = decodeState(text)?.story ?? []
+    expect([story[0]?.attempt, story.at(-1)?.attempt]).toEqual([1, attempts])
+    if (attempts === 1) expect(story).toHaveLength(attempts)
+  })
+
   test.each([
     '',
     'null',
