@@ -275,7 +275,7 @@ class RemotingAdmin implements RocketMqAdmin {
 
   /**
    * By the broker, which forgets what it has handed out and begins there with the next receive (`useServerSideResetOffset`,
-   * the default since 5.1). A broker that leaves it to clients gets the offset written under them.
+   * on unless set in 5.5). A broker that leaves it to clients gets the offset written under them.
    */
   async #move(group: string, q: QueueAt, to: SeekTo): Promise<void> {
     const offset = await this.#offsetOf(q, to)
