@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { Channel, ConfirmChannel, ConsumeMessage, Message, Options } from 'amqplib'
+import type { Channel, ConsumeMessage, Message, Options } from 'amqplib'
 import { RabbitMqError, rabbitMqError } from './errors.ts'
 
 /** A message that was handed to a consumer. */
@@ -32,8 +32,34 @@ export interface QueueOptions {
   readonly arguments: Readonly<Record<string, unknown>>
 }
 
-/** A short string of AMQP holds 255 bytes. */
+/** A short string of AMQP holds 255 bytes; what is longer is left out. */
 const SHORT = 255
+
+function shortText(text: string): string | undefined {
+  return text === '' || (text.length * 3 > SHORT && Buffer.byteLength(text) > SHORT) ? undefined : text
+}
+
+/**
+ * What the library's `publish` itself calls. It puts the headers behind another object first, whose properties its encoder
+ * then finds by the prototype: that takes half of the time of publishing.
+ */
+interface Sender {
+  sendMessage(fields: object, properties: object, content: Buffer): boolean
+  pushConfirmCallback(done: (e: Error | null) => void): void
+}
+
+/** Method and properties of the message at hand: both are encoded before `sendMessage` returns. */
+const FRAME = {
+  exchange: '',
+  routingKey: '',
+  mandatory: true,
+  immediate: false,
+  ticket: 0,
+  contentType: undefined as string | undefined,
+  headers: {} as Readonly<Record<string, unknown>>,
+  deliveryMode: 2,
+  messageId: undefined as string | undefined,
+}
 
 /**
  * A channel of one connection. Whatever the server refuses closes it: everything then fails with the same error, and
@@ -129,21 +155,15 @@ export class RabbitMqChannel {
    */
   publish(exchange: string, routingKey: string, m: PublishedMessage, done: (e: Error | null) => void): boolean {
     if (this.#closed) return false
-    const channel = this.#channel as ConfirmChannel
+    const channel = this.#channel as unknown as Sender
+    FRAME.exchange = exchange
+    FRAME.routingKey = routingKey
+    FRAME.headers = m.headers
+    FRAME.contentType = shortText(m.contentType)
+    FRAME.messageId = shortText(m.messageId)
     try {
-      channel.publish(
-        exchange,
-        routingKey,
-        bufferOf(m.body),
-        {
-          headers: m.headers,
-          persistent: true,
-          mandatory: true,
-          ...(m.contentType !== '' && Buffer.byteLength(m.contentType) <= SHORT ? { contentType: m.contentType } : {}),
-          ...(m.messageId !== '' && Buffer.byteLength(m.messageId) <= SHORT ? { messageId: m.messageId } : {}),
-        },
-        done,
-      )
+      channel.sendMessage(FRAME, FRAME, bufferOf(m.body))
+      channel.pushConfirmCallback(done)
       return true
     } catch (e) {
       if (e instanceof RangeError) throw e
