@@ -33,8 +33,6 @@ export class JetStreamMessage implements QueueMessage {
   readonly reply: string
   /** Of the consumer that delivered it; one that was made anew knows nothing of it. */
   readonly generation: number
-  /** Wall clock ms when it was stored. */
-  readonly storedMs: number
 
   constructor(m: NatsMessage, tokens: AckTokens, o: DeliveryOptions) {
     const reply = m.reply ?? ''
@@ -49,7 +47,6 @@ export class JetStreamMessage implements QueueMessage {
     this.leaseUntilMs = o.leaseUntilMs
     this.reply = reply
     this.generation = o.generation
-    this.storedMs = tokens.storedMs
   }
 }
 
@@ -64,8 +61,6 @@ export interface AckTokens {
   readonly sequence: number
   /** Counts from 1. */
   readonly deliveries: number
-  /** Wall clock ms. */
-  readonly storedMs: number
 }
 
 /**
@@ -79,10 +74,8 @@ export function ackTokens(reply: string): AckTokens | null {
   if (at === 0) return null
   const deliveries = Number(tokens[at])
   const sequence = Number(tokens[at + 1])
-  // Nanoseconds have more digits than a number; their last six are cut off as text.
-  const storedMs = Number((tokens[at + 3] as string).slice(0, -6))
   if (!Number.isSafeInteger(deliveries) || !Number.isSafeInteger(sequence)) return null
-  return { sequence, deliveries, storedMs: Number.isSafeInteger(storedMs) ? storedMs : 0 }
+  return { sequence, deliveries }
 }
 
 /** A small message must not keep the whole piece that was read from the socket. */

@@ -53,8 +53,6 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
   readonly #timer: Timer
   /** Handed over and neither acknowledged nor given back. */
   out = 0
-  /** Wall clock ms of the newest that was handed over, 0 = none. */
-  newestMs = 0
 
   constructor(p: PullParts) {
     this.#p = p
@@ -186,7 +184,6 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
       if (this.#asked === 0) this.#handSoon()
       return
     }
-    this.newestMs = message.storedMs
     this.#came.push(message)
     this.#handSoon()
   }

@@ -25,6 +25,9 @@ export class NatsSubscription implements QueueSubscription<JetStreamMessage> {
   readonly #readers: readonly Reader[]
   #unread = 0
   #outside = 0
+  /** Sequence of the oldest event that is not settled, as far as it was asked for, and when it was stored. */
+  #oldest = 0
+  #oldestMs = 0
 
   constructor(main: Reader, due: Reader | null, store: StoreDelayed) {
     this.#main = main
@@ -68,16 +71,18 @@ export class NatsSubscription implements QueueSubscription<JetStreamMessage> {
 
   /** Of events, those that nobody has, and those that a gateway that is gone had: they come again when their lease is over. */
   backlog(): Backlog {
-    const { newestMs } = this.#main.pull
     const events = this.#unread + this.#outside
-    return { events, exact: true, oldestMs: events === 0 ? 0 : newestMs }
+    return { events, exact: true, oldestMs: events === 0 ? 0 : this.#oldestMs }
   }
 
-  /** What the server says, every few seconds. */
-  seen(view: ConsumerView, nowMs: number): void {
+  /** What the server says, every few seconds. `storedMs` asks when an event was stored. */
+  async seen(view: ConsumerView, storedMs: (sequence: number) => Promise<number>): Promise<void> {
     this.#unread = view.pending
     this.#outside = Math.max(0, view.ackPending - this.#main.pull.out)
-    if (view.pending > 0 && this.#main.pull.newestMs === 0) this.#main.pull.newestMs = nowMs
+    const oldest = view.ackFloor + 1
+    if (this.#unread + this.#outside === 0 || oldest === this.#oldest) return
+    this.#oldestMs = await storedMs(oldest)
+    this.#oldest = oldest
   }
 
   /** A consumer cannot be moved: it is deleted and made anew there. */

@@ -243,12 +243,11 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
     this.#looking = true
     try {
       const views = new Map((await this.#around.admin.consumers(this.#stream.name)).map((v) => [v.name, v]))
-      const nowMs = this.#p.clock.wall()
       const known = new Map<Key, string>()
       for (const v of views.values()) if (v.description !== '' && !this.#leaving.has(v.name)) known.set(v.description, v.name)
       for (const s of this.#subscriptions) {
         const view = views.get(s.name)
-        if (view !== undefined) s.seen(view, nowMs)
+        if (view !== undefined) await s.seen(view, (sequence) => this.#around.admin.storedMs(this.#stream.name, sequence))
         known.set(s.key, s.name)
         if (s.over) this.#subscriptions.delete(s)
       }

@@ -124,6 +124,15 @@ export class NatsAdmin {
     })
   }
 
+  /** When an event was stored, wall clock ms; 0 = there is none with this sequence. */
+  async storedMs(stream: string, sequence: number): Promise<number> {
+    try {
+      return (await this.#manager().streams.getMessage(stream, { seq: sequence }))?.time.getTime() ?? 0
+    } catch {
+      return 0
+    }
+  }
+
   /** Deletes what waits under a subject. */
   purge(stream: string, subject: string): Promise<void> {
     return checked(async () => {
