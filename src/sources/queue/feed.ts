@@ -2,10 +2,11 @@ import type { Budget } from '../../contract/budget.ts'
 import type { Delivery, DetachedState, Settlement } from '../../contract/delivery.ts'
 import type { Backlog, Feed, Intake, Order, ParkedStore, Start } from '../../contract/feed.ts'
 import type { Key, SubId } from '../../contract/ids.ts'
-import { type Clock, sleep } from '../../runtime/clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { assert, Fault } from '../../runtime/errors.ts'
 import { Consumption, QUEUE_LIMITS, type QueueLimits } from './consumption.ts'
 import type { QueueMessage, QueueSubscription } from './consumer.ts'
+import { aborted, within } from './ending.ts'
 import type { Places } from './holds.ts'
 import { LANE } from './offering.ts'
 
@@ -212,10 +213,13 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
 
   async close(signal: AbortSignal): Promise<void> {
     this.stop()
-    const closing = this.#consumptions().map((c) => c.close(signal))
+    const consumptions = this.#consumptions()
     for (const seat of this.#seats) seat?.stop.abort()
     this.#seats.length = 0
-    await Promise.race([Promise.all([...closing, ...this.#leaving.values()]), aborted(signal)])
+    await within(this.#p.clock, LEAVING_MS, signal, async (over) => {
+      const closing = consumptions.map((c) => c.close(over))
+      await Promise.race([Promise.all([...closing, ...this.#leaving.values()]), aborted(over)])
+    })
   }
 
   #pumpAll(): void {
@@ -230,15 +234,8 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
     return this.#seats.map((seat) => seat?.consumption ?? null).filter((c) => c !== null)
   }
 
-  async #closeSoon(consumption: Consumption<M>): Promise<void> {
-    const over = new AbortController()
-    const inTime = new AbortController()
-    void sleep(this.#p.clock, LEAVING_MS, inTime.signal).then(
-      () => over.abort(),
-      () => {},
-    )
-    await consumption.close(over.signal)
-    inTime.abort()
+  #closeSoon(consumption: Consumption<M>): Promise<void> {
+    return within(this.#p.clock, LEAVING_MS, null, (over) => consumption.close(over))
   }
 
   #leaves(key: string, gone: Promise<void>): void {
@@ -247,11 +244,4 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
     })
     this.#leaving.set(key, all)
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -4,6 +4,7 @@ import type { CloudEvent } from '../../event/event.ts'
 import { assert } from '../../runtime/errors.ts'
 import type { QueueLimits } from '../../sources/queue/consumption.ts'
 import type { QueueMessage } from '../../sources/queue/consumer.ts'
+import { within } from '../../sources/queue/ending.ts'
 import { queueFeed, type QueueFeed } from '../../sources/queue/feed.ts'
 import type { Custody } from '../../store/custody.ts'
 import { MOST_WAITING_BYTES, sizeOf, type StreamParts, tooLarge } from '../parts.ts'
@@ -22,6 +23,9 @@ export interface QueueStreamParts<M extends QueueMessage> extends StreamParts {
 }
 
 const RETRY_MS = 1_000
+/** A system that does not answer holds up the closing of its stream for no longer than this. */
+const ANSWERS_MS = 5_000
+const LEAVING_MS = 5_000
 
 /**
  * A stream on a message system that hands out single messages: it publishes once, and every subscription has a queue of its
@@ -108,9 +112,10 @@ class QueueStream<M extends QueueMessage> implements Stream {
     this.#closed = true
     this.#gate.close()
     this.#inner?.stop()
-    await this.#allAnswered(signal)
+    const { clock, system } = this.#p
+    await within(clock, ANSWERS_MS, signal, (over) => this.#allAnswered(over))
     await this.#inner?.close(signal)
-    await this.#p.system.close(signal)
+    await within(clock, LEAVING_MS, signal, (over) => system.close(over))
   }
 
   #allAnswered(signal: AbortSignal): Promise<void> {

@@ -261,6 +261,24 @@ describe('closing', () => {
     expect(r.stream.stats().refusing).toBe('the stream is closed')
   })
 
+  test('ends by itself where the system is away, whoever closes it', async () => {
+    const r = await queueRig()
+    const p = r.intake.attach(1, KEY, LATEST)
+    await append2(r, events(1))
+    await r.pass(10)
+    r.server.trouble.away = true
+    r.server.trouble.holdPublish = []
+    r.intake.settleAll(p)
+    const late = append(r.stream, events(1, 1))
+    const closing = r.stream.close(new AbortController().signal)
+    await r.pass(25_000)
+    await closing
+    expect(r.system.closed).toBe(true)
+    for (const go of r.server.trouble.holdPublish) go()
+    await r.pass(10)
+    expect((await late).kind).toBe('unavailable')
+  })
+
   test('gives back what is held before what came last', async () => {
     const r = await queueRig()
     const p = r.intake.attach(1, KEY, LATEST)
