@@ -89,8 +89,8 @@ export function createHand(parts: HandParts): Hand {
   }
 }
 
-/** These tell exactly how old the oldest event is that is not settled; what hands out single messages does not. */
-const LOGS: ReadonlySet<string> = new Set(['embedded', 'memory', 'kafka'])
+/** Where `oldestMs` is never later than the oldest event that is not settled; elsewhere it is a guess. */
+const TELL_AGE: ReadonlySet<string> = new Set(['embedded', 'memory', 'kafka', 'nats'])
 
 /** A rewind never goes forward, which would drop events, and never happens unasked: what came since comes again. */
 function refuseRewind(
@@ -114,7 +114,7 @@ function refuseRewind(
   const { waiting, detached } = machine.state(id)
   // What waits long is kept apart from the position.
   const events = backlog.events + waiting - detached
-  const known = LOGS.has(system) && oldestMs > 0
+  const known = TELL_AGE.has(system) && oldestMs > 0
   if (events <= 0 || (from.at === 'time' && known && from.timeMs <= oldestMs)) return
   const age = known ? `the oldest of ${new Date(oldestMs).toISOString()}` : 'and their age is not known'
   const remedy = 'let them be delivered, or name an earlier time or earliest; "sluice skip" before it drops them'

@@ -183,7 +183,7 @@ describe('reading again', () => {
     expect(w.seeks).toEqual(allowed ? [from] : [])
   })
 
-  test('to no time at all while a system that hands out single messages has some: their age is a guess there', async () => {
+  test('to no time at all where the age of what is undelivered is a guess', async () => {
     const w = world({ system: 'rabbitmq', backlog: { events: 5, oldestMs: t + 1 } })
     await expect(w.hand.replay(KEY, time, true)).rejects.toThrow(
       /has 5 events that are not delivered, and their age is not known/,
