@@ -128,8 +128,11 @@ export const INSTRUMENTS: readonly Instrument[] = [
   ofSubscriptions('sluice_subscription_held', 'gauge', '1 while it reads nothing (paused, unresolved, parked full).', (s) =>
     s.paused || s.held !== '' ? 1 : 0,
   ),
-  ofSubscriptions('sluice_subscription_paused', 'gauge', '1 while somebody has paused it; its backlog is what it holds.', (s) =>
-    s.paused ? 1 : 0,
+  ofSubscriptions(
+    'sluice_subscription_paused',
+    'gauge',
+    '1 while it is paused: by somebody, or in order behind its own replay.',
+    (s) => (s.paused ? 1 : 0),
   ),
   ofKeys(
     {
