@@ -271,9 +271,9 @@ describe.skipIf(own.skip)(`a cluster that lets nobody make topics${own.note}`, (
     })
     await first.kill()
     broken = false
+    const before = s.counts().get('wait') ?? 0
     const second = await gateway(manifests, { data })
     expect((await parkedOf(second, b)).map((e) => e.event?.id)).toEqual(['bad'])
-    const before = s.counts().get('wait') ?? 0
     await until('the one that waited is delivered', () => (s.counts().get('wait') ?? 0) > before, 60_000)
     expect(await client.topics()).not.toContain(`${groupOf(b)}.retry`)
   })
