@@ -11,7 +11,6 @@ interface Subscription {
   readonly waiting: number
   readonly backlog: number
   readonly parkedNow: number
-  readonly detachedNow: number
   readonly delivered: number
 }
 
@@ -225,25 +224,50 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
   })
 
   test('a retry that waits long stays in RabbitMQ, survives SIGKILL, and its attempts are counted on', async () => {
-    let well = false
-    const ailing = await sink((_s, response) => response.writeHead(well ? 200 : 503).end())
-    const delivery = { retry: 3, backoffPolicy: 'linear', backoffDelay: 'PT7S' }
-    const manifests = [rabbitMqBroker('waits'), trigger('waits', ailing.url, { broker: 'waits', spec: { delivery } })]
+    const ailing = await sink((_s, response) => response.writeHead(503).end())
+    const delivery = { retry: 1, backoffPolicy: 'linear', backoffDelay: 'PT8S' }
+    const uid = '01234567-0123-4123-a123-0123456789ab'
+    const withUid = rabbitMqBroker('waits') as { metadata: Record<string, unknown> }
+    const waits = { ...withUid, metadata: { ...withUid.metadata, uid } }
+    const manifests = [waits, trigger('waits', ailing.url, { broker: 'waits', spec: { delivery } })]
+    const key = 'trigger/default/waits'
     const first = await gateway(manifests)
     expect(await post(`${first.listen}/default/waits`, 'w')).toBe(202)
-    await until('it waits in RabbitMQ', async () =>
-      /default\.waits\.\S+\.retry\.\d+\s+1\b/.test(await server.ctl('list_queues', 'name', 'messages')),
-    )
-    expect(ailing.seen.length).toBe(1)
+    // 8 s and a fifth more or less.
+    const places = [7, 8, 9, 10].map((s) => `default.waits.${uid}.retry.${s}`)
+    const stands = (queue: string): Promise<boolean> =>
+      client.tries(async (channel) => (await channel.checkQueue(queue)).messageCount === 1).catch(() => false)
+    await until('it waits in RabbitMQ', async () => (await Promise.all(places.map(stands))).includes(true))
     await first.kill()
-    well = true
     // Another data folder: nothing of it was kept here.
     const second = await gateway(manifests)
-    await until('it is back', async () => (await subscription(second, 'trigger/default/waits')).delivered === 1)
+    await until('its last attempt has failed as well', async () => (await subscription(second, key)).parkedNow === 1)
+    const { items } = await second.api<{ items: { attempts: { status: number }[] }[] }>(`/api/v1/dlq/${key}`)
+    expect(items.map((i) => i.attempts.map((x) => x.status))).toEqual([[503, 503]])
     expect(ailing.seen.length).toBe(2)
-    const { text } = { text: second.log.join('\n') }
-    expect(text).not.toContain('"level":"error"')
     expect(await second.stop()).toBe(0)
+  })
+
+  test('a RabbitMQ that is short of memory takes nothing and loses nothing, and what was taken is delivered', async () => {
+    const slow = await sink((_s, response) => setTimeout(() => response.writeHead(200).end(), 20))
+    const g = await gateway([rabbitMqBroker('short'), trigger('short', slow.url, { broker: 'short' })])
+    const url = `${g.listen}/default/short`
+    const taken: string[] = []
+    const sent = async (id: string): Promise<boolean> => {
+      const ok = (await post(url, id)) === 202
+      if (ok) taken.push(id)
+      return ok
+    }
+    expect((await Promise.all(numbered(0, 100).map(sent))).every(Boolean)).toBe(true)
+    await server.ctl('set_vm_memory_high_watermark', '0.00001')
+    let n = 100
+    await until('it is refused', async () => !(await sent(`e${n++}`)))
+    await until('told', async () => ((await trouble(g, 'short')).message ?? '').includes('takes nothing from publishers'))
+    await until('what was taken is delivered', () => taken.every((id) => slow.counts().has(id)))
+    await server.ctl('set_vm_memory_high_watermark', '0.4')
+    await until('it is taken again', () => sent(`e${n++}`))
+    await until('and delivered', () => taken.every((id) => slow.counts().has(id)))
+    expect(await g.stop()).toBe(0)
   })
 
   test('what a queue with a delivery limit would drop is parked first', async () => {
