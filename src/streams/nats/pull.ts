@@ -177,7 +177,6 @@ export class PullConsumer implements QueueConsumer<JetStreamMessage> {
       due,
       mostRedelivery: due ? redeliveryOfDue(place.maxDeliver) : Infinity,
     })
-    if (this.#quiet) return this.#giveBack(message, 0)
     const waitMs = message.state === null ? 0 : message.state.dueMs - clock.wall()
     if (waitMs > 0) {
       this.#giveBack(message, waitMs)
