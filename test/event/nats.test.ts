@@ -63,15 +63,17 @@ describe('an event is the same after NATS', () => {
 })
 
 describe('writing', () => {
-  test('JSON and text go as a JSON event, every other data as it is, with headers', () => {
-    const json = toNatsMessage(plain({ datacontenttype: 'application/json', data: bytes('{"a":1}') }))
-    expect(json.head).toContain('content-type: application/cloudevents+json')
-    expect(JSON.parse(Buffer.from(json.payload).toString())).toMatchObject({ id: '1', data: { a: 1 } })
-    expect(toNatsMessage(plain({ datacontenttype: 'text/plain' })).head).toContain('cloudevents+json')
-    const binary = toNatsMessage(plain({ datacontenttype: 'image/png', data: Buffer.from([0, 255]) }))
+  test('data goes as it is, with headers; what headers cannot say goes as a JSON event', () => {
+    const binary = toNatsMessage(plain({ datacontenttype: 'application/json', data: bytes('{"a": 1}') }))
     expect(binary.head).toContain('ce-specversion: 1.0\r\n')
-    expect(binary.head).toContain('content-type: image/png\r\n')
-    expect([...binary.payload]).toEqual([0, 255])
+    expect(binary.head).toContain('content-type: application/json\r\n')
+    expect(Buffer.from(binary.payload).toString()).toBe('{"a": 1}')
+    expect(toNatsMessage(plain({ data: null })).head).toContain('ce-specversion: 1.0\r\n')
+    for (const e of [plain({ data: bytes('') }), plain({ extensions: [['empty', '']] })]) {
+      const json = toNatsMessage(e)
+      expect(json.head).toContain('content-type: application/cloudevents+json')
+      expect(JSON.parse(Buffer.from(json.payload).toString())).toMatchObject({ id: '1' })
+    }
   })
   test('no data, empty data and data are three things', () => {
     for (const datacontenttype of [undefined, 'text/plain', 'application/json', 'image/png']) {

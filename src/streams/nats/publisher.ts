@@ -103,7 +103,10 @@ export class Publisher {
       link.publish(one.subject, this.#replies + one.number, head, one.content.payload)
     }
     // Moving the rest for every answer would cost more than the answers.
-    if (this.#at === this.#waiting.length || this.#at >= MOST_SENT) this.#rest([])
+    if (this.#at === this.#waiting.length) {
+      this.#waiting.length = 0
+      this.#at = 0
+    } else if (this.#at >= MOST_SENT) this.#rest([])
   }
 
   /** What waits is `first`, then what has waited so far. */
