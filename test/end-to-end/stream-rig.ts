@@ -46,6 +46,8 @@ export interface SystemUnderTest<A> {
   readonly shares: boolean
   /** So long it may take until what was settled is known to the system, on a busy machine too. */
   readonly durableWithinMs: number
+  /** What the server itself had not made durable of the acknowledgements it took when it is killed; 0 unless said. */
+  readonly serverForgetsMs?: number
   /** Events of the great account in a usual run. */
   readonly events: number
 }

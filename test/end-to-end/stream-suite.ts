@@ -546,6 +546,33 @@ function killedRows<A>(at: Place<A>): void {
       ...Object.fromEntries(ids('other').map((id) => [id, 1])),
     })
   })
+
+  if (system.ordered)
+    test('ordered: SIGKILL in the middle changes nothing of the order', async () => {
+      const name = newName('order')
+      const sink = await opened.sink((seen, response, nth) => {
+        setTimeout(() => response.writeHead(failsAtFirst(seen, nth) ? 503 : 200).end(), 20)
+      })
+      const data = temporaryFolder()
+      const manifests = orderedManifests(at, name, sink.url)
+      const first = await opened.gateway({ manifests, data })
+      const give = async (g: RunningGateway, from: number, to: number): Promise<void> => {
+        for (let n = from; n < to; n++)
+          expect(await sendEvent(`${g.listen}/default/${name}`, `o${n}`, { 'ce-partitionkey': 'one' })).toBe(202)
+      }
+      await give(first, 0, 60)
+      await until('it is under way', () => sink.seen.length > 20)
+      await first.kill()
+      const second = await opened.gateway({ manifests, data })
+      await give(second, 60, 80)
+      const sent = Array.from({ length: 80 }, (_, n) => `o${n}`)
+      await until('all have come', () => missingFrom(sink, sent).length === 0, BACK_WITHIN_MS)
+      const came = sink.seen.map((s) => Number(s.id.slice(1)))
+      expect([...new Set(came)]).toEqual(sent.map((_, n) => n))
+      // Only the restart goes back, once, to where the position was recorded.
+      expect(came.filter((n, i) => n < (came[i - 1] ?? 0)).length).toBeLessThanOrEqual(1)
+      expect(sink.mostInFlight()).toBe(1)
+    })
 }
 
 function sharedRows<A>(at: Place<A>): void {
@@ -593,7 +620,17 @@ function serverRows<A>(at: Place<A>): void {
     const server = await system.own.start()
     opened.also(() => server.stop())
     const name = newName('dies')
-    const sink = await opened.sink()
+    let held: Promise<void> | null = null
+    let release = (): void => {}
+    let answered = 0
+    const sink = await opened.sink((_seen, response) => {
+      const answer = (): void => {
+        answered++
+        response.writeHead(200).end()
+      }
+      if (held === null) answer()
+      else void held.then(answer)
+    })
     const manifests = [...system.broker(server.address, name), eager(`${name}-t`, name, sink.url), broker('here')]
     const g = await opened.gateway({ manifests: [...manifests, eager('here-t', 'here', sink.url)] })
     await allWell(g)
@@ -601,9 +638,19 @@ function serverRows<A>(at: Place<A>): void {
     const f = flow([url], 'e', 4)
     opened.also(() => f.stop())
     await until('it flows', () => sink.seen.length > 200)
+    held = new Promise((resolve) => {
+      release = resolve
+    })
+    await until('every credit is taken', () => sink.inFlight() === IN_FLIGHT)
     await server.kill()
+    const killedMs = performance.now()
     const refused = (): number => f.refused.get(503) ?? 0
     await until('it refuses', () => refused() > 0, BACK_WITHIN_MS)
+    // What is settled now cannot be told to the server before it is back.
+    const before = answered
+    held = null
+    release()
+    await until('what ran has ended', () => sink.inFlight() === 0)
     const acknowledged = f.acknowledged.size
     await until('it refuses everybody', () => refused() >= 4, BACK_WITHIN_MS)
     expect(f.acknowledged.size).toBe(acknowledged)
@@ -615,11 +662,21 @@ function serverRows<A>(at: Place<A>): void {
     // Another Broker of the same gateway knows nothing of it.
     expect(await sendEvent(`${g.listen}/default/here`, 'beside')).toBe(202)
     await until('it is delivered', () => sink.counts().has('beside'))
+    const settledAway = answered - before
     await server.restart()
     await until('it takes events again', () => f.acknowledged.size > acknowledged + 200, BACK_WITHIN_MS)
     await f.stop()
     await until('all that was acknowledged has arrived', () => missingFrom(sink, f.acknowledged).length === 0, BACK_WITHIN_MS)
     expect([...f.refused.keys()]).toEqual([503])
+    expect(settledAway).toBeGreaterThanOrEqual(IN_FLIGHT)
+    // Beside that, what was settled before and is not durable yet: on our way to the server, and in the server itself.
+    const unsure = system.durableWithinMs + (system.serverForgetsMs ?? 0)
+    const bound = IN_FLIGHT + settledAway + seenBetween(sink, killedMs - unsure, killedMs)
+    if (SOAK)
+      console.log(
+        `${system.name}: ${settledAway} settled while the server was away, ${duplicates(sink)} duplicates (at most ${bound})`,
+      )
+    expect(duplicates(sink)).toBeLessThanOrEqual(bound)
     await allWell(g)
     expect(await g.stop()).toBe(0)
   }, 400_000)

@@ -76,5 +76,7 @@ streamSuite<Address>({
   ordered: false,
   shares: true,
   durableWithinMs: 1_000,
+  // It writes the offsets of its groups every five seconds, and what was received and acknowledged rests in memory for ten.
+  serverForgetsMs: 15_000,
   events: 5_000,
 })
