@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { broker, post, startGateway, temporaryFolder, trigger, type RunningGateway } from '../gateway.ts'
 import { sharedRabbitMq } from '../servers/provided.ts'
@@ -35,6 +36,18 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     metadata: { name },
     stringData: { uri: server.management, port: String(server.port), username: 'guest', password },
   })
+  /** Over TLS, with a certificate of the client's own. */
+  const tlsSecret = async (): Promise<unknown> => {
+    const certs = server.certificates!
+    const [ca, cert, key] = await Promise.all([certs.ca, certs.clientCert, certs.clientKey].map((f) => readFile(f, 'utf8')))
+    const stringData = {
+      uri: `amqps://guest:guest@127.0.0.1:${server.tlsPort}`,
+      'ca.crt': ca,
+      'tls.crt': cert,
+      'tls.key': key,
+    }
+    return { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'tls' }, stringData }
+  }
   const gateway = async (manifests: readonly unknown[], data = temporaryFolder()): Promise<RunningGateway> => {
     const config = {
       apiVersion: 'eventing.knative.dev/v1alpha1',
@@ -78,7 +91,7 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
   }
 
   beforeAll(async () => {
-    server = await startRabbitMq({ management: true })
+    server = await startRabbitMq({ management: true, tls: true })
     client = await rabbitMqTestClient(`127.0.0.1:${server.port}`)
   })
   afterAll(async () => {
@@ -87,10 +100,10 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     await server.stop()
   })
 
-  test('a source delivers events and wraps plain messages, and acknowledges only what was settled', async () => {
+  test('a source delivers events over TLS and wraps plain messages, and acknowledges only what was settled', async () => {
     const picky = await sink((s, response, nth) => response.writeHead(s.body === 'retried' && nth === 1 ? 503 : 200).end())
     await client.channel.assertQueue('both', QUORUM)
-    const manifests = [source('both', picky.url)]
+    const manifests = [await tlsSecret(), source('both', picky.url, { secret: 'tls' })]
     const data = temporaryFolder()
     const first = await gateway(manifests, data)
     const ce = (prefix: string, id: string): Record<string, unknown> => ({
@@ -135,9 +148,16 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
       source('made', steady.url, { config: { predeclared: false, exchangeName: 'made-exchange' } }),
       source('missing', steady.url),
       source('stranger', steady.url, { secret: 'wrong' }),
+      { ...(secret('untrusted', 'guest') as object), stringData: { uri: `amqps://guest:guest@127.0.0.1:${server.tlsPort}` } },
+      source('untrusting', steady.url, { secret: 'untrusted' }),
       source('nowhere', steady.url, { config: { vhost: 'nowhere' } }),
     ])
-    const reasons = { missing: 'QueueMissing', stranger: 'Unauthorized', nowhere: 'VhostMissing' }
+    const reasons = {
+      missing: 'QueueMissing',
+      stranger: 'Unauthorized',
+      untrusting: 'RabbitMQUnreachable',
+      nowhere: 'VhostMissing',
+    }
     for (const [name, reason] of Object.entries(reasons))
       await until(`${name}: ${reason}`, async () => (await trouble(g, name)).reason === reason)
     expect((await trouble(g, 'missing')).message).toContain('the queue missing is missing')

@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { certificates, type Certificates } from './kafka-files.ts'
 import { freePorts, startWatched, type WatchedServer } from './processes.ts'
 
 const run = promisify(execFile)
@@ -13,6 +14,8 @@ export interface RabbitMqOptions {
   readonly config?: Readonly<Record<string, string | number>>
   /** With the management plugin. */
   readonly management?: boolean
+  /** Listens with TLS as well, and wants a certificate of the client. */
+  readonly tls?: boolean
 }
 
 /** A RabbitMQ of the test's own: one node, on loopback, with the user guest/guest. */
@@ -20,6 +23,9 @@ export interface RabbitMqServer {
   /** `amqp://127.0.0.1:port`, without user and vhost. */
   readonly url: string
   readonly port: number
+  /** With TLS, where that was asked for; `certificates` has what a client needs. */
+  readonly tlsPort: number
+  readonly certificates: Certificates | null
   /** Of the management, where that was asked for. */
   readonly management: string
   pids(): number[]
@@ -48,7 +54,8 @@ export function whyNoRabbitMq(): string {
 
 export async function startRabbitMq(o: RabbitMqOptions = {}): Promise<RabbitMqServer> {
   const scripts = scriptsOfRabbitMq()
-  const [port = 0, names = 0, dist = 0, management = 0] = await freePorts(4)
+  const [port = 0, names = 0, dist = 0, management = 0, tlsPort = 0] = await freePorts(5)
+  const certs = o.tls === true ? await certificates() : null
   const root = await mkdtemp(join(tmpdir(), 'rabbitmq-'))
   await mkdir(join(root, 'log'))
   await writeFile(join(root, 'plugins'), o.management === true ? '[rabbitmq_management].\n' : '[].\n')
@@ -60,6 +67,7 @@ export async function startRabbitMq(o: RabbitMqOptions = {}): Promise<RabbitMqSe
     'raft.wal_max_size_bytes': 32_000_000,
     'disk_free_limit.absolute': '50MB',
     ...(o.management === true ? { 'management.tcp.ip': '127.0.0.1', 'management.tcp.port': management } : {}),
+    ...(certs === null ? {} : tlsConfig(certs, tlsPort)),
     ...o.config,
   }
   const lines = Object.entries(config).map(([name, value]) => `${name} = ${value}\n`)
@@ -89,6 +97,8 @@ export async function startRabbitMq(o: RabbitMqOptions = {}): Promise<RabbitMqSe
   return {
     url: `amqp://127.0.0.1:${port}`,
     port,
+    tlsPort,
+    certificates: certs,
     management: `http://127.0.0.1:${management}`,
     pids: () => [namer, running].filter((s) => s.running()).map((s) => s.pid),
     async ctl(...args) {
@@ -106,6 +116,18 @@ export async function startRabbitMq(o: RabbitMqOptions = {}): Promise<RabbitMqSe
       await namer.kill('SIGKILL')
       await rm(root, { recursive: true, force: true, maxRetries: 5 })
     },
+  }
+}
+
+function tlsConfig(certs: Certificates, port: number): Readonly<Record<string, string | number>> {
+  const folder = dirname(certs.brokerStore)
+  return {
+    'listeners.ssl.1': `127.0.0.1:${port}`,
+    'ssl_options.cacertfile': certs.ca,
+    'ssl_options.certfile': join(folder, 'broker.crt'),
+    'ssl_options.keyfile': join(folder, 'broker.key'),
+    'ssl_options.verify': 'verify_peer',
+    'ssl_options.fail_if_no_peer_cert': 'true',
   }
 }
 
