@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startGateway, temporaryFolder, type RunningGateway } from '../gateway.ts'
+import { runCli, startGateway, temporaryFolder, type RunningGateway } from '../gateway.ts'
 import { ownRocketMq } from '../servers/provided.ts'
 import { rocketMqTestClient, type RocketMqTestClient, type TestMessage } from '../servers/rocketmq-clients.ts'
 import { ACCESS_KEY, ACCESS_SECRET, startRocketMq, type RocketMqServer } from '../servers/rocketmq.ts'
@@ -8,7 +8,7 @@ import { startSink, type Answer, type Sink } from '../sink.ts'
 import { until } from '../until.ts'
 
 const own = ownRocketMq()
-const PLAIN = ['both', 'filtered', 'outage', 'lossless', 'hanging', 'poison']
+const PLAIN = ['both', 'filtered', 'outage', 'lossless', 'hanging', 'poison', 'again', 'waits']
 const IN_FLIGHT = 16
 
 interface SourceOptions {
@@ -84,7 +84,7 @@ describe.skipIf(own.skip)(`a RocketMQ source${own.note}`, () => {
   }
 
   beforeAll(async () => {
-    const names = ['both', 'tags', 'sql', 'fifo', 'outage', 'lossless', 'hanging', 'poison']
+    const names = ['both', 'tags', 'sql', 'fifo', 'outage', 'lossless', 'hanging', 'poison', 'again', 'waits']
     rocketMq = await startRocketMq({
       topics: [...PLAIN.map((name) => ({ name })), { name: 'fifo', type: 'FIFO' }],
       groups: names.map((name) => ({
@@ -220,7 +220,41 @@ describe.skipIf(own.skip)(`a RocketMQ source${own.note}`, () => {
     expect(await g.stop()).toBe(0)
   })
 
-  // The last three wait for leases to run out: together.
+  test('with the name server shows what is unread, and is set back to read it again', async () => {
+    const held: (() => void)[] = []
+    let hangs = true
+    const slow = await sink((_s, response) => {
+      const answer = (): void => void response.writeHead(200).end()
+      if (hangs) held.push(answer)
+      else answer()
+    })
+    const many = 1_200
+    await client.send(numbered('again', 0, many))
+    const spec = { endpoints: rocketMq.endpoint, namesrvAddr: rocketMq.nameServer }
+    const g = await gateway([source('again', { sink: slow.url, spec, annotations: { 'sluice.dev/max-concurrency': '4' } })])
+    await until('the backlog is known', async () => {
+      const { backlog, waiting } = await subscription(g, 'again')
+      return backlog > 0 && backlog + waiting === many
+    })
+    hangs = false
+    for (const answer of held) answer()
+    await until('all have come', () => new Set(bodies(slow)).size === many, 60_000)
+    await until('all is settled', async () => {
+      const { backlog, waiting } = await subscription(g, 'again')
+      return backlog + waiting === 0
+    })
+    const args = ['replay', 'rocketmqsource/default/again', '--from', 'earliest', '--rewind']
+    expect(await runCli([...args, '--admin', g.admin, '--data', g.data])).toMatchObject({ code: 0 })
+    const twice = (): boolean => {
+      const counts = new Map<string, number>()
+      for (const body of bodies(slow)) counts.set(body, (counts.get(body) ?? 0) + 1)
+      return counts.size === many && [...counts.values()].every((n) => n >= 2)
+    }
+    await until('all have come once more', twice, 60_000)
+    expect(await g.stop()).toBe(0)
+  })
+
+  // The last four wait for leases to run out: together.
   test.concurrent('loses nothing when the gateway is killed in full flow', async () => {
     const slow = await sink((_s, response) => setTimeout(() => response.writeHead(200).end(), 10))
     const manifests = [source('lossless', { sink: slow.url, annotations: { 'sluice.dev/max-concurrency': String(IN_FLIGHT) } })]
@@ -261,6 +295,30 @@ describe.skipIf(own.skip)(`a RocketMQ source${own.note}`, () => {
     await until('all have come', () => new Set(bodies(hanging)).size === many, 60_000)
     expect(hanging.seen.length).toBe(many)
     expect(await g.stop()).toBe(0)
+  })
+
+  test.concurrent('a long wait survives SIGKILL with its attempts counted', async () => {
+    const late = await sink((_s, response, nth) => response.writeHead(nth === 1 ? 503 : 200).end())
+    const delivery = { retry: 3, backoffPolicy: 'linear', backoffDelay: 'PT8S' }
+    const manifests = [source('waits', { sink: late.url, spec: { delivery } })]
+    const data = temporaryFolder()
+    const first = await gateway(manifests, data)
+    await client.send(numbered('waits', 0, 3))
+    await until('they wait outside of memory', async () => {
+      const path = '/api/v1/resources/rocketmqsource/default/waits'
+      const { sluice } = await first.api<{ sluice: { counters: { detached: number } } }>(path)
+      return sluice.counters.detached === 3
+    })
+    await first.kill()
+    const second = await gateway(manifests, data)
+    await until('all have come again', () => late.seen.length >= 6, 60_000)
+    for (const body of ['e0', 'e1', 'e2']) {
+      const [before = 0, after = 0] = late.seen.filter((s) => s.body === body).map((s) => s.atMs)
+      // Eight seconds, give or take a fifth.
+      expect(after - before).toBeGreaterThan(6_300)
+    }
+    await until('all are delivered', async () => (await subscription(second, 'waits')).delivered === 3)
+    expect(await second.stop()).toBe(0)
   })
 
   test.concurrent('parks what RocketMQ would move to its own dead letter queue next', async () => {
