@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Plan } from '../../src/contract/plan.ts'
 import { childName } from '../../src/resources/rabbitmq-class.ts'
@@ -196,4 +197,10 @@ describe('a Broker of class RabbitMQBroker', () => {
     expect(childName(parent, 'short')).toMatch(/^b\.default\.x{16}[0-9a-f]{32}short$/)
     expect(childName('short.', uid)).toBe(`short.${uid}`)
   })
+})
+
+test('the example is sound, and all of it stands on RabbitMQ', () => {
+  const plan = planOf(readFileSync(new URL('../../examples/rabbitmq/rabbitmq.yaml', import.meta.url), 'utf8'))
+  expect([...plan.streams, ...plan.sources].map((x) => x.system)).toEqual(['rabbitmq', 'rabbitmq'])
+  expect(plan.resources.flatMap((r) => r.unresolved)).toEqual([])
 })
