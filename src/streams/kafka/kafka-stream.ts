@@ -141,15 +141,10 @@ class KafkaStream implements Stream {
       keeping.stop()
     }
     signal.addEventListener('abort', stop, { once: true })
-    const keys: Key[] = []
     const inner = topicFeed(reading)
-    const attach: Feed['attach'] = (sub, key, from, order) => {
-      keys[sub] = key
-      inner.attach(sub, key, from, order)
-    }
     this.#feed = keptFeed({
       inner,
-      local: custody.wrap({ ...inner, attach }, into, (sub) => keys[sub] ?? ''),
+      local: (keyOf) => custody.wrap(inner, into, keyOf),
       keeping,
       follower: (sub) => reading.follower(sub),
       known: (key) => reading.followers.get(key),

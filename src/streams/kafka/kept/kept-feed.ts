@@ -18,7 +18,7 @@ export interface KeptFeedParts {
   /** Of the topic itself. */
   readonly inner: Feed
   /** The same with the gateway's custody around it: what an earlier version kept there comes back, and it takes what Kafka does not. */
-  readonly local: Feed
+  local(keyOf: (sub: SubId) => Key): Feed
   readonly keeping: Keeping
   follower(sub: SubId): Follower | undefined
   known(key: Key): Follower | undefined
@@ -31,10 +31,16 @@ export interface KeptFeedParts {
  *     └── the cluster does not let us ─▶ the gateway's custody, where its data folder lasts ─▶ else it is held
  */
 export function keptFeed(p: KeptFeedParts): Feed {
-  const { inner, local, keeping } = p
-  /** Of whom a replay parks, by its own number. */
-  const parksFor: (Key | undefined)[] = []
-  const keyOf = (sub: SubId): Key => parksFor[sub] ?? p.follower(sub)?.key ?? ''
+  const { inner, keeping } = p
+  /** For whom something is parked; a replay parks for the subscription it reads again. */
+  const keys: (Key | undefined)[] = []
+  const replays = new Set<SubId>()
+  const keyOf = (sub: SubId): Key => keys[sub] ?? ''
+  const local = p.local(keyOf)
+  const replayed = (sub: SubId, of: Key): void => {
+    keys[sub] = of
+    replays.add(sub)
+  }
   const settle: Feed['settle'] = (d, how) => {
     if (d instanceof RetryDelivery) keeping.retry.settle(d, how === 'handed-back')
     else local.settle(d, how)
@@ -42,15 +48,18 @@ export function keptFeed(p: KeptFeedParts): Feed {
   const isRetryLane = (lane: LaneId): boolean => lane >= RETRY_LANE && lane < CUSTODY_LANE
   return {
     attach(sub, key, from, order) {
-      parksFor[sub] = undefined
+      keys[sub] = key
+      replays.delete(sub)
       local.attach(sub, key, from, order)
       const f = p.follower(sub)
       if (f !== undefined) keeping.attached(f)
     },
     detach(sub, forget) {
       const f = p.follower(sub)
+      // What the custody holds under its key is that of the live subscription.
+      if (replays.has(sub)) return inner.detach(sub, forget)
       local.detach(sub, forget)
-      if (forget && f !== undefined && parksFor[sub] === undefined) keeping.forget(f.group, true)
+      if (forget && f !== undefined) keeping.forget(f.group, true)
     },
     forget(key) {
       const f = p.known(key)
@@ -68,7 +77,7 @@ export function keptFeed(p: KeptFeedParts): Feed {
     detachDelivery(d, state, done) {
       const f = p.follower(d.sub)
       // A replay's own position waits for what it has in memory: it makes no topics that only it would read.
-      if (f === undefined || parksFor[d.sub] !== undefined) return done(false)
+      if (f === undefined || replays.has(d.sub)) return done(false)
       keeping.keep(f, d, state, (how) => {
         if (how === 'kept') settle(d, 'detached')
         else if (mayStayHere(d, how)) return local.detachDelivery(d, state, done)
@@ -106,7 +115,7 @@ export function keptFeed(p: KeptFeedParts): Feed {
       await local.flush(signal)
     },
     parked: mergedStore(keeping, local.parked, (key) => p.known(key) !== undefined),
-    ...(inner.replays === undefined ? {} : { replays: replaysOf(inner.replays, parksFor) }),
+    ...(inner.replays === undefined ? {} : { replays: replaysOf(inner.replays, replayed) }),
     can: inner.can,
   }
 
@@ -134,11 +143,11 @@ export function keptFeed(p: KeptFeedParts): Feed {
   }
 }
 
-function replaysOf(inner: ReplayFeed, parksFor: (Key | undefined)[]): ReplayFeed {
+function replaysOf(inner: ReplayFeed, attached: (sub: SubId, of: Key) => void): ReplayFeed {
   return {
     ...inner,
     attach(sub, key, from, end, of) {
-      parksFor[sub] = of
+      attached(sub, of)
       inner.attach(sub, key, from, end, of)
     },
   }
