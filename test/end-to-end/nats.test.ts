@@ -141,7 +141,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     }
     await until('four are acknowledged', async () => {
       const { ack_floor: floor, push_bound: bound } = await client.manager.consumers.info(stream, consumer)
-      return floor.stream_seq === 4 && bound !== true
+      return floor.stream_seq === 4 && !bound
     })
     const s = await sink()
     const g = await gateway([channel(name), subscription(name, name, s.url, { uid })])

@@ -4,6 +4,8 @@ import type { NatsLink, NatsMessage } from '../../vendor/nats/link.ts'
 const ANSWER_MS = 5_000
 const LOOK_MS = 1_000
 
+type AnswersLink = Pick<NatsLink, 'inbox' | 'listen' | 'publish'>
+
 interface Question {
   readonly done: (ok: boolean) => void
   readonly untilMs: number
@@ -11,14 +13,14 @@ interface Question {
 
 /** Acknowledgements that JetStream is to confirm: one number a batch, no promise. */
 export class Answers {
-  readonly #link: NatsLink
+  readonly #link: AnswersLink
   readonly #clock: Clock
   readonly #replies: string
   readonly #timer: Timer
   readonly #asked = new Map<number, Question>()
   #last = 0
 
-  constructor(link: NatsLink, clock: Clock) {
+  constructor(link: AnswersLink, clock: Clock) {
     this.#link = link
     this.#clock = clock
     this.#replies = link.inbox('a.')

@@ -247,7 +247,7 @@ export class ConsumerPlace {
     let view = await admin.consumer(stream, name)
     let { start } = create
     if (view?.push === true) {
-      if (view.bound)
+      if (view.bound === true)
         throw new NatsError(
           'ConsumerMismatch',
           'somebody else listens to it, and it pushes; stop who does, then it is taken over',

@@ -18,7 +18,7 @@ const MOST_SENT_BYTES = 16 * 2 ** 20
 const ID_BYTES = 80
 
 export interface PublisherParts {
-  readonly link: NatsLink
+  readonly link: Pick<NatsLink, 'up' | 'maxPayload' | 'inbox' | 'listen' | 'publish'>
   readonly clock: Clock
   /** Begins every message id; no two processes have the same. */
   readonly session: string

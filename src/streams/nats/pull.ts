@@ -23,10 +23,13 @@ const NAK = Buffer.from('-NAK')
 const IN_PROGRESS = Buffer.from('+WPI')
 
 export interface PullParts {
-  readonly link: NatsLink
+  readonly link: Pick<NatsLink, 'up' | 'maxPayload' | 'listen' | 'unlisten' | 'publish' | 'drain' | 'flush'>
   readonly clock: Clock
-  readonly place: ConsumerPlace
-  readonly answers: Answers
+  readonly place: Pick<
+    ConsumerPlace,
+    'ready' | 'stream' | 'name' | 'generation' | 'ackWaitMs' | 'maxDeliver' | 'doubt' | 'look' | 'stop'
+  >
+  readonly answers: Pick<Answers, 'ask'>
   /** Its messages waited with a state: what is not due yet goes back until it is. */
   readonly due: boolean
   /** Names its inbox within the link. */

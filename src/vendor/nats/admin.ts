@@ -64,8 +64,8 @@ export interface ConsumerView {
   readonly description: string
   /** Delivers by itself, to a subject, and cannot be pulled from. */
   readonly push: boolean
-  /** Somebody listens to a push consumer. */
-  readonly bound: boolean
+  /** Somebody listens to a push consumer; not said where nobody does. */
+  readonly bound: boolean | undefined
   readonly ackPolicy: string
   readonly ackWaitMs: number
   /** -1 = for ever. */
@@ -201,7 +201,7 @@ function viewOf({ name, config, num_pending, num_ack_pending, ack_floor, push_bo
     name,
     description: config.description ?? '',
     push: config.deliver_subject !== undefined && config.deliver_subject !== '',
-    bound: push_bound === true,
+    bound: push_bound,
     ackPolicy: config.ack_policy,
     ackWaitMs: (config.ack_wait ?? 0) / NS,
     maxDeliver: config.max_deliver ?? -1,

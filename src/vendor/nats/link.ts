@@ -157,8 +157,8 @@ export class NatsLink {
     while (!this.#closed) {
       try {
         const connection = await connect(optionsOf(this.#o))
-        if (this.#closed) return void (await connection.close())
-        await this.#serve(connection)
+        if (this.#closed) await connection.close()
+        else await this.#serve(connection)
       } catch (e) {
         if (!this.#closed) this.#events.trouble(errorOfCall(e))
       }
