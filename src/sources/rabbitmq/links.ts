@@ -1,6 +1,8 @@
 import type { Clock } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { RabbitMqLogin } from '../../vendor/rabbitmq/connection.ts'
+import type { RabbitMqChannel } from '../../vendor/rabbitmq/channel.ts'
+import { RabbitMqError } from '../../vendor/rabbitmq/errors.ts'
 import { RabbitMqLink } from '../../vendor/rabbitmq/link.ts'
 import type { Health } from './health.ts'
 import type { Publisher } from './publisher.ts'
@@ -33,6 +35,8 @@ export class Links {
   readonly #subscriptions = new Set<RabbitMqSubscription>()
   /** Those the server has not answered yet. */
   readonly #undecided = new Set<RabbitMqSubscription>()
+  /** The channel on which all are asked how much they hold. */
+  #asking: Promise<RabbitMqChannel> | null = null
 
   constructor(p: LinksParts, publisher: () => Publisher) {
     const { clock, random, health, login } = p
@@ -45,6 +49,7 @@ export class Links {
         for (const s of this.#subscriptions) s.up(link)
       },
       down: (e) => {
+        this.#asking = null
         health.bad('consuming', e)
         for (const s of this.#subscriptions) s.down()
       },
@@ -87,6 +92,21 @@ export class Links {
     if (this.#undecided.size === 0) return true
     for (const s of this.#undecided) if (s.decided) this.#undecided.delete(s)
     return this.#undecided.size === 0
+  }
+
+  /** Messages of a queue that are ready. Rejects where it cannot be asked. */
+  async readyIn(queue: string): Promise<number> {
+    const { connection } = this.consuming
+    if (connection === null) throw new RabbitMqError('RabbitMQUnreachable', 'there is no connection at the moment')
+    this.#asking ??= connection.channel()
+    const opened = this.#asking
+    try {
+      return (await (await opened).queue(queue)).ready
+    } catch (e) {
+      // A question for a queue that is gone closes the channel.
+      if (this.#asking === opened) this.#asking = null
+      throw e
+    }
   }
 
   get subscribed(): number {

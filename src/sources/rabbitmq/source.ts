@@ -50,6 +50,7 @@ export function createRabbitMqSource(o: RabbitMqSourceParts): Source {
       mostPrefetch: ordered ? 1 : (settings.mostHeld ?? MOST_HELD),
       leaseMs: settings.leaseMs ?? LEASE_MS,
       delays: new Delays({ queue, type, clock, publisher, link: () => links.publishing }),
+      readyIn: (of) => links.readyIn(of),
       decided: () => undefined,
       gone: (s) => links.undecided(s),
       left: (s) => links.remove(s),

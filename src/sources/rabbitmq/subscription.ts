@@ -18,6 +18,8 @@ export interface SubscriptionParts extends Omit<ConsumerParts, 'prepare' | 'left
   /** Makes sure that the queue is there and bound; true = it was made just now, as we make queues. */
   readonly prepare: (link: RabbitMqLink) => Promise<boolean>
   readonly delays: Delays
+  /** Messages of a queue that are ready; may reject. */
+  readonly readyIn: (queue: string) => Promise<number>
   /** `decided` may have changed. */
   readonly decided: () => void
   /** Its queue was deleted: what is published before it is there again would not come to it. */
@@ -112,14 +114,11 @@ export class RabbitMqSubscription implements QueueSubscription<RabbitMqMessage> 
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
-  /** On a channel of its own, since one that asks for a queue that is gone is closed. */
   async #ask(): Promise<void> {
-    const link = this.#link
-    if (link === null || this.#asking || !this.#prepared) return
+    if (this.#link === null || this.#asking || !this.#prepared) return
     this.#asking = true
     try {
-      const { ready } = await link.withChannel((channel) => channel.queue(this.#p.queue))
-      this.#unread = ready
+      this.#unread = await this.#p.readyIn(this.#p.queue)
     } catch {
       // The consumer finds out as well, and tells.
     } finally {

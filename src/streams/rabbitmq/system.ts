@@ -85,13 +85,15 @@ export class RabbitMqSystem implements QueueSystem<RabbitMqMessage> {
   subscribe(key: Key, _from: Start, order: QueueOrder): RabbitMqSubscription {
     const { settings, clock, uidOf } = this.#p
     const queue = queueOf(key, uidOf(key), settings)
-    const delays = new Delays({
-      queue,
-      type: settings.queueType,
-      clock,
-      publisher: this.#publisher,
-      link: () => this.#links.publishing,
-    })
+    const delays =
+      this.#places.get(key)?.delays ??
+      new Delays({
+        queue,
+        type: settings.queueType,
+        clock,
+        publisher: this.#publisher,
+        link: () => this.#links.publishing,
+      })
     this.#places.set(key, { queue, delays })
     const source = `/apis/v1/namespaces/${settings.namespace}/${settings.role}s/${settings.name}`
     const subscription = new RabbitMqSubscription({
@@ -105,6 +107,7 @@ export class RabbitMqSystem implements QueueSystem<RabbitMqMessage> {
       mostPrefetch: order === 'ordered' ? 1 : (settings.mostHeld ?? MOST_HELD),
       leaseMs: settings.leaseMs ?? LEASE_MS,
       delays,
+      readyIn: (of) => this.#links.readyIn(of),
       decided: () => this.#publisher.go(),
       gone: (s) => this.#links.undecided(s),
       left: (s) => {
