@@ -89,7 +89,11 @@ class GrpcProducer implements RocketMqProducer {
     const target = targets[this.#turn++ % targets.length] as string
     if (!this.#told) void this.#ask(target, first.topic)
     const request = new service.SendMessageRequest()
-    request.setMessagesList(messages.map((m) => messageOf(m, this.#namespace)))
+    const topic = createResource(first.topic)
+    topic.setResourceNamespace(this.#namespace)
+    // Both are only read, so all of a call share them.
+    const born = stampOf(Date.now())
+    request.setMessagesList(messages.map((m) => messageOf(m, topic, born)))
     try {
       const answer = await this.#link.call<SendMessageResponse>(target, SEND_MS, (c, m, o, done) =>
         c.sendMessage(request, m, o, done),
@@ -175,35 +179,38 @@ class GrpcProducer implements RocketMqProducer {
 }
 
 const HOST = hostname()
-const ID_PREFIX = `01${randomBytes(6).toString('hex')}${(process.pid & 0xff_ff).toString(16).padStart(4, '0')}`.toUpperCase()
+const STARTED_S = Math.floor(Date.now() / 1_000) >>> 0
+const ID_PREFIX = `01${randomBytes(6).toString('hex')}${hex(process.pid & 0xff_ff, 4)}${hex(STARTED_S, 8)}`.toUpperCase()
 let ids = 0
 
-/** 17 bytes in hexadecimal, as RocketMQ's clients make them: version, host, process, seconds, number. */
-function newId(nowMs: number): string {
-  const seconds = (Math.floor(nowMs / 1_000) >>> 0).toString(16).padStart(8, '0')
+/** 17 bytes in hexadecimal, as RocketMQ's clients make them: version, host, process, second of its start, number. */
+function newId(): string {
   ids = (ids + 1) >>> 0
-  return `${ID_PREFIX}${seconds}${ids.toString(16).padStart(8, '0')}`.toUpperCase()
+  return ID_PREFIX + ids.toString(16).toUpperCase().padStart(8, '0')
 }
 
-function messageOf(m: OutMessage, namespace: string): Message {
-  const nowMs = Date.now()
+function hex(n: number, digits: number): string {
+  return n.toString(16).padStart(digits, '0')
+}
+
+function messageOf(m: OutMessage, topic: Resource, born: Timestamp): Message {
   const { NORMAL, FIFO, DELAY } = definition.MessageType
   const system = new definition.SystemProperties()
-    .setMessageId(newId(nowMs))
-    .setBornTimestamp(stampOf(nowMs))
+    .setMessageId(newId())
+    .setBornTimestamp(born)
     .setBornHost(HOST)
     .setBodyEncoding(definition.Encoding.IDENTITY)
     .setMessageType(m.group === '' ? (m.deliverAtMs === 0 ? NORMAL : DELAY) : FIFO)
   if (m.tag !== '') system.setTag(m.tag)
   if (m.group !== '') system.setMessageGroup(m.group)
   if (m.deliverAtMs !== 0) system.setDeliveryTimestamp(stampOf(m.deliverAtMs))
-  const topic = createResource(m.topic)
-  topic.setResourceNamespace(namespace)
   const message = new definition.Message().setTopic(topic).setBody(m.body).setSystemProperties(system)
   const properties = message.getUserPropertiesMap()
   for (const name in m.properties) properties.set(name, m.properties[name] as string)
   return message
 }
+
+type Resource = ReturnType<typeof createResource>
 
 interface Timestamp {
   setSeconds(seconds: number): void
