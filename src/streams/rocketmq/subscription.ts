@@ -44,6 +44,8 @@ export interface SubscriptionParts {
   /** null = nobody told where the name servers are. */
   readonly admin: RocketMqAdmin | null
   readonly places: Places | null
+  /** A group of this name that is being deleted is gone. */
+  readonly after: Promise<void>
   readonly open: (settings: ConsumerSettings) => RocketMqConsumer
   /** Why something is missing, and what is to be done. */
   readonly missing: (e: RocketMqError, group: string) => string
@@ -130,6 +132,7 @@ export class RocketMqSubscription implements QueueSubscription<HeldMessage> {
   async #place(): Promise<boolean> {
     const { places, group, settings, fifo, from } = this.#p
     if (places === null) return true
+    await this.#p.after
     const { topic } = settings
     const placed = await places.until(async () => {
       await places.group(group, topic, { fifo, from })

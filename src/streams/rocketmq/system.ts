@@ -53,6 +53,8 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
   readonly #subscriptions = new Set<RocketMqSubscription>()
   /** Groups that are known to be there, of subscriptions that are gone as well. */
   readonly #groups = new Set<string>()
+  /** Groups on their way out: one of the same name begins after that. */
+  readonly #leaving = new Map<string, Promise<void>>()
   readonly #over = new AbortController()
 
   constructor(p: RocketMqSystemParts) {
@@ -98,6 +100,7 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
       producer: this.#producer,
       admin: this.#admin,
       places: this.#places,
+      after: this.#leaving.get(group) ?? Promise.resolve(),
       open: (of) => this.#vendor.consumer(of),
       missing: (e, name) => this.#missing(e, name),
       ended: () => this.#subscriptions.delete(subscription),
@@ -116,10 +119,17 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
       return true
     }
     const retryGroup = retryGroupOf(group)
-    Promise.all([
+    const deleted = Promise.all([
       admin.deleteGroup(group, [settings.topic]),
       admin.deleteGroup(retryGroup, [retryTopicOf(settings.topic)]),
-    ]).catch((e: unknown) => log.warn('a consumer group could not be deleted', { group, error: messageOf(e) }))
+    ])
+    const gone = deleted
+      .then(
+        () => {},
+        (e: unknown) => log.warn('a consumer group could not be deleted', { group, error: messageOf(e) }),
+      )
+      .finally(() => this.#leaving.delete(group))
+    this.#leaving.set(group, gone)
     return true
   }
 
@@ -132,7 +142,7 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
 
   async close(signal: AbortSignal): Promise<void> {
     this.#over.abort()
-    await this.#publishing.flush(signal)
+    await Promise.race([Promise.all([this.#publishing.flush(signal), ...this.#leaving.values()]), aborted(signal)])
     this.#producer.close()
     this.#admin?.close()
   }
@@ -160,4 +170,11 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
     if (e.reason === 'GroupMissing') return `the consumer group ${group} is missing, ${remedy}: ${e.message}`
     return e.message
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }

@@ -311,6 +311,31 @@ describe('a subscription that is gone', () => {
     expect(r.admin.deleted.toSorted()).toEqual(['t-trigger_default_old', 't-trigger_default_old-retry', GROUP, `${GROUP}-retry`])
   })
 
+  test('is gone before one of its name begins anew', async () => {
+    const r = new Rig()
+    await r.subscribe()
+    await r.clock.pass(10)
+    let deleted = (): void => {}
+    r.admin.deleteGroup = (name) =>
+      new Promise((resolve) => {
+        if (name !== GROUP) return resolve()
+        deleted = () => {
+          r.admin.made.delete(GROUP)
+          resolve()
+        }
+      })
+    expect(r.system.forget(KEY)).toBe(true)
+    const { s } = await r.subscribe()
+    let begun = false
+    void s.ready(soon()).then(() => (begun = true))
+    await r.clock.pass(1_000)
+    expect(begun).toBe(false)
+    deleted()
+    await r.clock.pass(1_000)
+    expect(begun).toBe(true)
+    expect(r.admin.made.has(GROUP)).toBe(true)
+  })
+
   test('complains no more when it is closed', async () => {
     const r = new Rig()
     const { s } = await r.subscribe()
