@@ -461,6 +461,7 @@ export function streamContract(system: System): void {
         const idle = r.intake.attach(2, 'trigger/a/idle', LATEST, () => false)
         await append(r.stream, events(100))
         await until('all are offered', () => p.offered.length === 50)
+        await until('all have gone past', () => r.feed.passed(1) === 100 && r.feed.passed(2) === 100)
         const left = p.offered.filter((_, i) => i % 7 === 0 || i === 49)
         for (const d of p.offered) if (!left.includes(d)) r.feed.settle(d, 'delivered')
         const s = await again(r)
