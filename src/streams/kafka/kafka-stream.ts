@@ -9,7 +9,7 @@ import { Cluster } from '../../sources/kafka/cluster.ts'
 import { Health } from '../../sources/kafka/health.ts'
 import { kafkaOptions } from '../../sources/kafka/settings.ts'
 import type { Custody } from '../../store/custody.ts'
-import { openScratch } from '../../store/scratch.ts'
+import { clearScratch, openScratch } from '../../store/scratch.ts'
 import { type ClusterView, createTopic } from '../../vendor/kafka/calls.ts'
 import { CODE, codeName } from '../../vendor/kafka/codes.ts'
 import { KafkaLink, parseBootstrap, troubleOf } from '../../vendor/kafka/link.ts'
@@ -150,6 +150,7 @@ class KafkaStream implements Stream {
       known: (key) => reading.followers.get(key),
       groupOf: (key) => groupOf(key, uidOf(key), settings),
     })
+    clearScratch(this.#p.copyDir)
     keeping.start()
     return this.#feed
   }
@@ -187,6 +188,7 @@ class KafkaStream implements Stream {
     await this.#producer.close(signal)
     // While this gateway still is a member: nobody else reads the retry topics before their positions are told.
     await this.#keeping?.close(signal)
+    clearScratch(this.#p.copyDir)
     await this.#reading?.close(signal)
     this.#cluster.close()
     const { call, join, head, laggards } = this.#links

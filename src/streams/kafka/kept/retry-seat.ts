@@ -76,6 +76,8 @@ export interface SeatHooks {
   nowMs(): number
   /** Records that were gone before they could be read. */
   missed(seat: RetrySeat, count: number): void
+  /** Too much stands behind the lowest unsettled record: it is not read on for now. */
+  stuck(seat: RetrySeat): void
 }
 
 /**
@@ -151,6 +153,7 @@ export class RetrySeat implements KeptPartition {
     }
     tracker.passTo(c.position)
     this.fetchOffset = Math.max(c.position, tracker.position)
+    if (tracker.window >= WINDOW) this.#hooks.stuck(this)
     this.#hooks.schedule()
   }
 

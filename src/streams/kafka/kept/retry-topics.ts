@@ -65,6 +65,11 @@ export class RetryTopics {
       schedule: () => this.#schedule(),
       nowMs: () => o.clock.wall(),
       missed: (seat, count) => this.#missed(seat, count),
+      stuck: (seat) => {
+        const { topic, partition, tracker } = seat
+        const where = { topic, partition, unsettled: tracker.committable, read: tracker.position }
+        o.log.warn('too many deliveries wait behind the oldest unsettled one of a retry topic; it is not read on for now', where)
+      },
     }
     this.#tick = o.clock.every(COMMIT_MS, () => this.#everySecond())
   }
