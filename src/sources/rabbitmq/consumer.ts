@@ -1,7 +1,7 @@
 import type { CloudEvent } from '../../event/event.ts'
 import type { Clock, Timer } from '../../runtime/clock.ts'
 import type { ReceivedMessage, RabbitMqChannel } from '../../vendor/rabbitmq/channel.ts'
-import { RabbitMqError } from '../../vendor/rabbitmq/errors.ts'
+import { RabbitMqError, rabbitMqError } from '../../vendor/rabbitmq/errors.ts'
 import type { RabbitMqLink } from '../../vendor/rabbitmq/link.ts'
 import { Lapsed, type QueueConsumer, type QueueSink } from '../queue/consumer.ts'
 import type { Health } from './health.ts'
@@ -104,22 +104,24 @@ export class RabbitMqConsumer implements QueueConsumer<RabbitMqMessage> {
     if (link === null || this.#sink === null || this.#opening || this.#channel !== null || this.#closed) return
     this.#opening = true
     const { health, part, prepare } = this.#p
+    let channel: RabbitMqChannel | null = null
     try {
       await prepare(link)
       const { connection } = link
       if (connection === null) throw new RabbitMqError('RabbitMQUnreachable', 'the connection was lost')
-      const channel = await connection.channel()
+      const opened = (channel = await connection.channel())
       this.#epoch++
-      this.#channel = channel
+      this.#channel = opened
       this.#opening = false
-      channel.onClosed((e) => this.#lost(channel, e))
+      opened.onClosed((e) => this.#lost(opened, e))
       await this.#follow()
       health.good(part)
       this.#againMs = 0
     } catch (e) {
       this.#opening = false
-      // A channel that was there tells by itself that it is gone.
-      if (this.#channel === null) this.#failed(e)
+      // Mostly it has told by itself that it is gone; where it was closed before anybody listened, it has not.
+      if (channel !== null) this.#lost(channel, rabbitMqError(e))
+      else this.#failed(e)
     }
   }
 

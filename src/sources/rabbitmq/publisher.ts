@@ -102,7 +102,11 @@ export class Publisher {
   go(): void {
     const channel = this.#channel
     if (channel === null || !this.#mayGo) return
-    for (const job of this.#waiting.splice(0)) this.#publish(channel, job)
+    // A channel that turns out to be gone puts back what it was given.
+    for (const job of this.#waiting.splice(0)) {
+      if (this.#channel === channel) this.#publish(channel, job)
+      else this.#waiting.push(job)
+    }
   }
 
   get #mayGo(): boolean {
@@ -132,6 +136,7 @@ export class Publisher {
       if (channel.publish(job.exchange, job.routingKey, { ...message, headers }, (e) => this.#confirmed(id, e))) return
       this.#sent.delete(id)
       this.#waiting.push(job)
+      this.#lost(channel, null)
     } catch (e) {
       this.#sent.delete(id)
       end(job, { why: messageOf(e) })
@@ -181,7 +186,7 @@ export class Publisher {
         const job = this.#sent.get(String(headers[ID_HEADER]))
         if (job !== undefined) job.returned = true
       })
-      channel.onClosed((e) => this.#lost(e))
+      channel.onClosed((e) => this.#lost(channel, e))
       this.#againMs = 0
       this.#p.health.good(PART)
       this.go()
@@ -192,7 +197,8 @@ export class Publisher {
   }
 
   /** What was not confirmed is answered by the library first. */
-  #lost(e: RabbitMqError | null): void {
+  #lost(channel: RabbitMqChannel, e: RabbitMqError | null): void {
+    if (this.#channel !== channel) return
     this.#channel = null
     this.#endSent()
     if (!this.#closed) this.#failed(e)

@@ -1,4 +1,4 @@
-import { connect, type ChannelModel } from 'amqplib'
+import { connect, IllegalOperationError, type ChannelModel } from 'amqplib'
 import type { Secret } from '../../runtime/secret.ts'
 import { RabbitMqChannel, rethrow } from './channel.ts'
 import { RabbitMqError, rabbitMqError } from './errors.ts'
@@ -28,6 +28,7 @@ const CONNECT_TIMEOUT_MS = 10_000
 /** One connection, for as long as it lives. */
 export class RabbitMqConnection {
   readonly #model: ChannelModel
+  readonly #closed: (e: RabbitMqError | null) => void
   /** 3.10.8 → [3, 10]. */
   readonly version: readonly [major: number, minor: number]
 
@@ -35,19 +36,31 @@ export class RabbitMqConnection {
     this.#model = model
     this.version = versionOf(model.connection.serverProperties.version)
     let error: RabbitMqError | null = null
+    let told = false
+    this.#closed = (e) => {
+      if (told) return
+      told = true
+      events.closed(error ?? e)
+    }
     model.on('error', (e) => (error = rabbitMqError(e)))
-    model.on('close', (e) => events.closed(error ?? (e === undefined ? null : rabbitMqError(e))))
+    model.on('close', (e) => this.#closed(e === undefined ? null : rabbitMqError(e)))
     model.on('blocked', (reason) => events.blocked(reason))
     model.on('unblocked', () => events.blocked(''))
     model.on('handler-error', rethrow)
   }
 
   async channel(): Promise<RabbitMqChannel> {
-    return new RabbitMqChannel(await this.#model.createChannel().catch(refused))
+    return new RabbitMqChannel(await this.#model.createChannel().catch((e: unknown) => this.#refused(e)))
   }
 
   async confirmChannel(): Promise<RabbitMqChannel> {
-    return new RabbitMqChannel(await this.#model.createConfirmChannel().catch(refused))
+    return new RabbitMqChannel(await this.#model.createConfirmChannel().catch((e: unknown) => this.#refused(e)))
+  }
+
+  /** A connection that was closed before anybody listened is found out by whoever wants to use it. */
+  #refused(e: unknown): never {
+    if (e instanceof IllegalOperationError) this.#closed(rabbitMqError(e))
+    return refused(e)
   }
 
   async close(): Promise<void> {

@@ -27,6 +27,8 @@ const AGAIN_MOST_MS = 10_000
 export class RabbitMqLink {
   readonly #p: LinkParts
   #connection: RabbitMqConnection | null = null
+  /** When it was made. */
+  #sinceMs = 0
   #againMs = 0
   #again: Timer | null = null
   #attempts = 0
@@ -72,19 +74,19 @@ export class RabbitMqLink {
     const { login, clock, up, blocked } = this.#p
     const { host, port } = login.hosts[this.#attempts++ % login.hosts.length] as (typeof login.hosts)[number]
     let lost: RabbitMqError | null | undefined
+    let connection: RabbitMqConnection | null = null
     try {
-      const connection = await openConnection(login, host, port, {
+      connection = await openConnection(login, host, port, {
         closed: (e) => {
           lost = e
-          if (this.#connection === connection) this.#lost(e)
+          if (connection !== null && this.#connection === connection) this.#lost(e)
         },
         blocked: (reason) => blocked?.(reason),
       })
       if (this.#closed) return void connection.close()
       if (lost !== undefined) return this.#lost(lost)
       this.#connection = connection
-      const since = clock.now()
-      this.#steadySince = since
+      this.#sinceMs = clock.now()
       up(this)
     } catch (e) {
       const { reason, message } = rabbitMqError(e)
@@ -92,13 +94,11 @@ export class RabbitMqLink {
     }
   }
 
-  /** A connection that has lived for a while was a good one: the next attempt follows soon. */
-  #steadySince = 0
-
   #lost(e: RabbitMqError | null): void {
     if (this.#closed) return
     const { clock, random, down, login } = this.#p
-    if (this.#connection !== null && clock.now() - this.#steadySince > AGAIN_MOST_MS) this.#againMs = 0
+    // One that has lived for a while was a good one: the next attempt follows soon.
+    if (this.#connection !== null && clock.now() - this.#sinceMs > AGAIN_MOST_MS) this.#againMs = 0
     this.#connection = null
     this.#againMs = Math.min(AGAIN_MOST_MS, Math.max(AGAIN_LEAST_MS, this.#againMs * 2))
     // With several nodes the next one is asked at once.
