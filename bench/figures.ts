@@ -9,8 +9,8 @@ export interface Figure {
 export interface Scenario {
   readonly name: string
   readonly about: string
-  /** `count` scales the work; the default of the scenario when 0. */
-  run(count: number): Promise<readonly Figure[]>
+  /** `count` scales the work; the default of the scenario when 0. `only`: of what it compares, none = all. */
+  run(count: number, only: readonly string[]): Promise<readonly Figure[]>
 }
 
 export function reached(f: Figure): boolean | null {
