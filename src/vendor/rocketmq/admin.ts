@@ -8,6 +8,7 @@ import {
   jsonOf,
   leaderOf,
   type RouteJson,
+  type RuntimeJson,
   type StatsJson,
 } from './answers.ts'
 import { RocketMqError } from './errors.ts'
@@ -90,6 +91,7 @@ const ASK = {
   offset: 14,
   moveOffset: 15,
   makeTopic: 17,
+  runtime: 28,
   offsetByTime: 29,
   lastOffset: 30,
   firstOffset: 31,
@@ -226,6 +228,7 @@ class RemotingAdmin implements RocketMqAdmin {
 
   async place(group: string, topic: string, to: SeekTo, onlyMissing: boolean): Promise<void> {
     const queues = await this.#queues(topic)
+    if (to === 'latest') await Promise.all([...new Set(queues.map((q) => q.address))].map((address) => this.#indexed(address)))
     await Promise.all(
       queues.map(async (q) => {
         if (onlyMissing && (await this.#hasPlace(group, q))) return
@@ -293,26 +296,34 @@ class RemotingAdmin implements RocketMqAdmin {
   }
 
   async #offsetOf(q: QueueAt, to: SeekTo): Promise<number> {
-    if (to === 'latest') return this.#end(q)
     const fields = { topic: q.topic, queueId: String(q.queue) }
+    if (to === 'latest') return this.#askOffset(q, ASK.lastOffset, fields)
     return to === 'earliest'
       ? this.#askOffset(q, ASK.firstOffset, fields)
       : this.#askOffset(q, ASK.offsetByTime, { ...fields, timestamp: String(to.timeMs) })
   }
 
   /**
-   * The end of a queue is written a moment after a message is acknowledged to its producer: behind what is known to be
-   * coming (`committed` false) it is waited for.
+   * The index of queues is written a moment after messages are acknowledged to their producers: what was stored before this
+   * call is waited for, or the end would be before it. A broker that does not tell of itself is not asked twice.
    */
-  async #end(q: QueueAt): Promise<number> {
-    const fields = { topic: q.topic, queueId: String(q.queue) }
-    const coming = await this.#askOffset(q, ASK.lastOffset, { ...fields, committed: 'false' })
+  async #indexed(address: string): Promise<void> {
+    const first = await this.#logOf(address)
     const untilMs = performance.now() + INDEXED_WITHIN_MS
-    for (;;) {
-      const end = await this.#askOffset(q, ASK.lastOffset, { ...fields, committed: 'true' })
-      if (end >= coming || performance.now() > untilMs) return end
+    for (let now = first; now !== null && first !== null && now.indexed < first.stored; now = await this.#logOf(address)) {
+      if (performance.now() > untilMs) return
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
     }
+  }
+
+  /** How far the broker has stored and indexed its log, bytes. */
+  async #logOf(address: string): Promise<{ readonly stored: number; readonly indexed: number } | null> {
+    const answer = await this.#link.call(address, ASK.runtime, {})
+    if (answer.code !== CODE.ok) return null
+    const table = (jsonOf(answer) as RuntimeJson).table ?? {}
+    const stored = Number(table['commitLogMaxOffset'])
+    const behind = Number(table['dispatchBehindBytes'])
+    return Number.isFinite(stored) && Number.isFinite(behind) ? { stored, indexed: stored - behind } : null
   }
 
   async #askOffset({ address, topic }: QueueAt, code: number, fields: Command['fields']): Promise<number> {

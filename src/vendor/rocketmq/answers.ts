@@ -33,6 +33,9 @@ export interface GroupJson {
 export interface GroupsJson {
   readonly subscriptionGroupTable?: Readonly<Record<string, unknown>>
 }
+export interface RuntimeJson {
+  readonly table?: Readonly<Record<string, string>>
+}
 export interface StatsJson {
   readonly offsetTable?: Readonly<
     Record<string, { readonly brokerOffset?: number; readonly consumerOffset?: number; readonly lastTimestamp?: number }>
