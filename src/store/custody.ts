@@ -12,6 +12,7 @@ import type { Key, LaneId, SubId } from '../contract/ids.ts'
 import type { AttemptStory } from '../contract/outcome.ts'
 import type { CloudEvent } from '../event/event.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { aborted } from '../runtime/ending.ts'
 import type { Fault } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Kv } from '../vendor/lmdb/kv.ts'
@@ -116,13 +117,9 @@ class LocalCustody implements Custody {
 
   async close(signal: AbortSignal): Promise<void> {
     this.#due.stop()
-    const aborted = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve()
-      else signal.addEventListener('abort', () => resolve(), { once: true })
-    })
     await this.#group.durable(signal).catch(() => {})
     this.#group.close()
-    await Promise.race([this.#kv.close(), aborted])
+    await Promise.race([this.#kv.close(), aborted(signal)])
   }
 }
 

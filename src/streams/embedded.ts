@@ -6,6 +6,7 @@ import type { Appended, AppendOptions, StreamStats } from '../contract/stream.ts
 import type { CloudEvent } from '../event/event.ts'
 import { encodeStored } from '../event/stored.ts'
 import type { Timer } from '../runtime/clock.ts'
+import { aborted } from '../runtime/ending.ts'
 import { assert } from '../runtime/errors.ts'
 import { Ballast } from '../store/ballast.ts'
 import { diskOf, type Disk } from '../store/disk.ts'
@@ -176,11 +177,7 @@ class EmbeddedStream implements LogStream {
     this.#feed?.stop()
     await this.#drain(signal)
     this.#group.close()
-    const aborted = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve()
-      else signal.addEventListener('abort', () => resolve(), { once: true })
-    })
-    await Promise.race([this.#kv.close(), aborted])
+    await Promise.race([this.#kv.close(), aborted(signal)])
   }
 
   holdings(): readonly Holding[] {

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { Intake, Start } from '../../contract/feed.ts'
 import type { LaneId, SubId } from '../../contract/ids.ts'
 import { type Clock, sleep, type Timer } from '../../runtime/clock.ts'
+import { within } from '../../runtime/ending.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
@@ -372,13 +373,6 @@ function idOf(view: ClusterView | null, topic: string): TopicId {
 
 function momentOf(to: Start): number {
   return to.at === 'time' ? to.timeMs : to.at === 'latest' ? LATEST : EARLIEST
-}
-
-/** Waits for `work` so long at most; never rejects. */
-async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
-  const over = new AbortController()
-  await Promise.race([work.catch(() => {}), sleep(clock, ms, over.signal).catch(() => {})])
-  over.abort()
 }
 
 function until(signal: AbortSignal, work: Promise<void>): Promise<void> {

@@ -3,10 +3,10 @@ import type { Delivery, DetachedState, Settlement } from '../../contract/deliver
 import type { Backlog, Feed, Intake, Order, ParkedStore, Start } from '../../contract/feed.ts'
 import type { Key, SubId } from '../../contract/ids.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { aborted, endingWithin } from '../../runtime/ending.ts'
 import { assert, Fault } from '../../runtime/errors.ts'
 import { Consumption, QUEUE_LIMITS, type QueueLimits } from './consumption.ts'
 import type { QueueMessage, QueueSubscription } from './consumer.ts'
-import { aborted, within } from './ending.ts'
 import type { Places } from './holds.ts'
 import { LANE } from './offering.ts'
 
@@ -216,7 +216,7 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
     const consumptions = this.#consumptions()
     for (const seat of this.#seats) seat?.stop.abort()
     this.#seats.length = 0
-    await within(this.#p.clock, LEAVING_MS, signal, async (over) => {
+    await endingWithin(this.#p.clock, LEAVING_MS, signal, async (over) => {
       const closing = consumptions.map((c) => c.close(over))
       await Promise.race([Promise.all([...closing, ...this.#leaving.values()]), aborted(over)])
     })
@@ -235,7 +235,7 @@ class FeedOfQueues<M extends QueueMessage> implements QueueFeed {
   }
 
   #closeSoon(consumption: Consumption<M>): Promise<void> {
-    return within(this.#p.clock, LEAVING_MS, null, (over) => consumption.close(over))
+    return endingWithin(this.#p.clock, LEAVING_MS, null, (over) => consumption.close(over))
   }
 
   #leaves(key: string, gone: Promise<void>): void {

@@ -1,5 +1,6 @@
 import type { CloudEvent } from '../../event/event.ts'
 import type { Clock, Timer } from '../../runtime/clock.ts'
+import { aborted } from '../../runtime/ending.ts'
 import type { ReceivedMessage, RabbitMqChannel } from '../../vendor/rabbitmq/channel.ts'
 import { RabbitMqError, rabbitMqError } from '../../vendor/rabbitmq/errors.ts'
 import type { RabbitMqLink } from '../../vendor/rabbitmq/link.ts'
@@ -321,11 +322,4 @@ export class RabbitMqConsumer implements QueueConsumer<RabbitMqMessage> {
     await Promise.race([arrived().catch(() => undefined), aborted(signal)])
     this.#channel = null
   }
-}
-
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -2,6 +2,7 @@ import type { DetachedState, Undecodable } from '../../contract/delivery.ts'
 import type { CloudEvent } from '../../event/event.ts'
 import type { Clock, Timer } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
+import { aborted } from '../../runtime/ending.ts'
 import type { Broker, Handle, Joined, RocketMqConsumer } from '../../vendor/rocketmq/consumer.ts'
 import { RocketMqError } from '../../vendor/rocketmq/errors.ts'
 import type { ReceivedMessage } from '../../vendor/rocketmq/messages.ts'
@@ -323,10 +324,3 @@ const namesOf = (list: readonly Broker[]): string =>
     .map((b) => `${b.name} ${b.target}`)
     .sort()
     .join()
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-}

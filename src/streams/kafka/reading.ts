@@ -18,7 +18,7 @@ import type { ReadingParts } from './reading-parts.ts'
 import { Replays } from './replays.ts'
 import { Follower, HeadPartition, KafkaSeat, type ReplayOf } from './seat.ts'
 import { Starter } from './starter.ts'
-import { aborted, within } from './waits.ts'
+import { aborted, within } from '../../runtime/ending.ts'
 
 const LAST_COMMIT_MS = 2_000
 const COMMIT_MS = 1_000

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../runtime/clock.ts'
+import { aborted } from '../../runtime/ending.ts'
 import { Lapsed, type QueueConsumer, type QueueSink } from '../../sources/queue/consumer.ts'
 import type { NatsLink, NatsMessage } from '../../vendor/nats/link.ts'
 import type { Answers } from './answers.ts'
@@ -247,11 +248,4 @@ const NOT_ANSWERED = new Error('NATS did not answer; it is tried again')
 /** What waits is handed back and forth while it does, which is none of its fault. */
 function redeliveryOfDue(maxDeliver: number): number {
   return maxDeliver === 0 ? 1 : Math.min(1, Math.max(0, maxDeliver - 2))
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -1,10 +1,10 @@
 import type { Feed, Intake } from '../../contract/feed.ts'
 import { type Appended, type AppendOptions, DURABLE, type Stream, type StreamStats } from '../../contract/stream.ts'
 import type { CloudEvent } from '../../event/event.ts'
+import { endingWithin } from '../../runtime/ending.ts'
 import { assert } from '../../runtime/errors.ts'
 import type { QueueLimits } from '../../sources/queue/consumption.ts'
 import type { QueueMessage } from '../../sources/queue/consumer.ts'
-import { within } from '../../sources/queue/ending.ts'
 import { queueFeed, type QueueFeed } from '../../sources/queue/feed.ts'
 import type { Custody } from '../../store/custody.ts'
 import { MOST_WAITING_BYTES, sizeOf, type StreamParts, tooLarge } from '../parts.ts'
@@ -113,9 +113,9 @@ class QueueStream<M extends QueueMessage> implements Stream {
     this.#gate.close()
     this.#inner?.stop()
     const { clock, system } = this.#p
-    await within(clock, ANSWERS_MS, signal, (over) => this.#allAnswered(over))
+    await endingWithin(clock, ANSWERS_MS, signal, (over) => this.#allAnswered(over))
     await this.#inner?.close(signal)
-    await within(clock, LEAVING_MS, signal, (over) => system.close(over))
+    await endingWithin(clock, LEAVING_MS, signal, (over) => system.close(over))
   }
 
   #allAnswered(signal: AbortSignal): Promise<void> {

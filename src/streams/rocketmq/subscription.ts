@@ -5,6 +5,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf as textOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
+import { aborted } from '../../runtime/ending.ts'
 import type { QueueConsumer, QueueSubscription } from '../../sources/queue/consumer.ts'
 import { Health } from '../../sources/queue/health.ts'
 import { unreadable } from '../../sources/rocketmq/decode.ts'
@@ -206,11 +207,4 @@ export class RocketMqSubscription implements QueueSubscription<HeldMessage> {
       })
     this.#onJoined()
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

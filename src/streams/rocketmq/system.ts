@@ -6,6 +6,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
+import { aborted } from '../../runtime/ending.ts'
 import { Health } from '../../sources/queue/health.ts'
 import type { HeldMessage } from '../../sources/rocketmq/member.ts'
 import { type AdminSettings, openAdmin, type RocketMqAdmin } from '../../vendor/rocketmq/admin.ts'
@@ -170,11 +171,4 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
     if (e.reason === 'GroupMissing') return `the consumer group ${group} is missing, ${remedy}: ${e.message}`
     return e.message
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
+import { aborted } from '../../runtime/ending.ts'
 import type { RabbitMqChannel } from './channel.ts'
 import { openConnection, type RabbitMqConnection, type RabbitMqLogin } from './connection.ts'
 import { RabbitMqError, rabbitMqError } from './errors.ts'
@@ -107,11 +108,4 @@ export class RabbitMqLink {
     this.#again = clock.after(waitMs, () => void this.#connect())
     down(e ?? new RabbitMqError('RabbitMQUnreachable', 'the connection was closed'))
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

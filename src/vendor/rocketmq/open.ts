@@ -19,6 +19,7 @@ import {
   type Settings,
   type TelemetryCommand,
 } from './protocol.ts'
+import { aborted } from '../../runtime/ending.ts'
 
 const CALL_MS = 5_000
 /** A receive's deadline is so much later than the wait the proxy was asked for. */
@@ -262,10 +263,3 @@ class GrpcConsumer implements RocketMqConsumer {
 
 const keyOf = (b: Broker): string => `${b.name} ${b.target}`
 const targetOfKey = (key: string): string => key.slice(key.indexOf(' ') + 1)
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-}
