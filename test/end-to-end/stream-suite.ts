@@ -684,11 +684,16 @@ function serverRows<A>(at: Place<A>): void {
 
 function unusableRows<A>(at: Place<A>): void {
   const { system } = at
-  const opened = new Opened()
-  afterEach(() => opened.close())
-
   /** The gateway lives with it: says why, refuses with 503, serves others, and ends when it is told to. */
   const livesWith = async (name: string, manifests: readonly unknown[]): Promise<void> => {
+    const opened = new Opened()
+    try {
+      await lives(opened, name, manifests)
+    } finally {
+      await opened.close()
+    }
+  }
+  const lives = async (opened: Opened, name: string, manifests: readonly unknown[]): Promise<void> => {
     const sink = await opened.sink()
     const g = await opened.gateway({
       manifests: [...manifests, eager(`${name}-t`, name, sink.url), broker('here'), eager('here-t', 'here', sink.url)],
@@ -709,7 +714,8 @@ function unusableRows<A>(at: Place<A>): void {
     expect(sink.counts().has('one')).toBe(false)
   }
 
-  test('because nobody listens: the reason is told, 503, nobody else is held up, and the gateway ends in time', async () => {
+  // Both wait for what does not come: together.
+  test.concurrent('because nobody listens: the reason is told, 503, nobody else is held up, and the gateway ends in time', async () => {
     const name = newName('nowhere')
     if (system.nowhere === null) throw new Error('it is everywhere')
     await livesWith(name, system.broker(system.nowhere, name))
@@ -717,7 +723,7 @@ function unusableRows<A>(at: Place<A>): void {
 
   const { refused } = system
   if (refused !== undefined)
-    test.skipIf(refused.skip)('because it refuses the login: the same', async () => {
+    test.skipIf(refused.skip).concurrent('because it refuses the login: the same', async () => {
       const name = newName('refused')
       await livesWith(name, await refused.manifests(name))
     })
