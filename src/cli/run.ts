@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { startGateway, type Gateway } from '../gateway.ts'
 import { faultOf } from '../resources/faults.ts'
 import { parseImages, type ImageMapping } from '../resources/images.ts'
-import { filesOf } from '../resources/load.ts'
+import { digestOf, filesOf } from '../resources/load.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { Fault, messageOf } from '../runtime/errors.ts'
 import { createLog, stderrSink, type Log, type LogLevel } from '../runtime/log.ts'
@@ -56,6 +56,7 @@ async function runGateway(args: Parsed): Promise<number> {
   let fail: (e: Error) => void = () => {}
   const failed = new Promise<never>((_, reject) => (fail = reject))
   failed.catch(() => {})
+  const digest = digestOf(paths)
   const gateway = await startGateway(settingsFrom(args, paths), {
     clock: systemClock,
     random: systemRandom,
@@ -64,7 +65,7 @@ async function runGateway(args: Parsed): Promise<number> {
     onFatal: fail,
   })
   // Before anybody is told: a signal or a change of the files that comes right after the line must not be missed.
-  const over = stopped(gateway, paths, log)
+  const over = stopped(gateway, { paths, digest }, log)
   const keda = gateway.kedaAddress === '' ? {} : { keda: gateway.kedaAddress }
   const line = { event: 'ready', pid: process.pid, listen: gateway.url, admin: gateway.adminUrl, ...keda }
   process.stdout.write(JSON.stringify(line) + '\n')
@@ -138,8 +139,15 @@ function imagesFrom(file: string): readonly ImageMapping[] {
   return images.map((i) => ({ ...i, workingDir: i.workingDir === '' ? '' : resolve(dirname(file), i.workingDir) }))
 }
 
-/** Resolves when a signal has been obeyed; reloads on SIGHUP and on changes of the files. */
-function stopped(gateway: Gateway, paths: readonly string[], log: Log): Promise<void> {
+/**
+ * Resolves when a signal has been obeyed; reloads on SIGHUP and when the manifests have changed since `digest`, not when
+ * another file of their folder has (the log of this very gateway may be one).
+ */
+function stopped(
+  gateway: Gateway,
+  { paths, digest }: { readonly paths: readonly string[]; readonly digest: string },
+  log: Log,
+): Promise<void> {
   return new Promise((done, failed) => {
     let stopping = false
     const stop = (): void => {
@@ -151,15 +159,24 @@ function stopped(gateway: Gateway, paths: readonly string[], log: Log): Promise<
     }
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
-    let settle: NodeJS.Timeout | undefined
-    const reload = (): void => {
-      clearTimeout(settle)
-      settle = setTimeout(() => {
-        if (!stopping) gateway.reload().catch((e: unknown) => log.error('the reload failed', { error: messageOf(e) }))
-      }, SETTLE_MS)
+    let known = digest
+    const settled = (then: () => void): (() => void) => {
+      let timer: NodeJS.Timeout | undefined
+      return () => {
+        clearTimeout(timer)
+        timer = setTimeout(then, SETTLE_MS)
+      }
     }
-    process.on('SIGHUP', reload)
-    for (const path of paths.filter((p) => p !== '-')) watchPath(path, reload, log)
+    const reload = (): void => {
+      known = digestOf(paths)
+      if (!stopping) gateway.reload().catch((e: unknown) => log.error('the reload failed', { error: messageOf(e) }))
+    }
+    const look = (): void => {
+      if (digestOf(paths) !== known) reload()
+    }
+    process.on('SIGHUP', settled(reload))
+    const changed = settled(look)
+    for (const path of paths.filter((p) => p !== '-')) watchPath(path, changed, log)
   })
 }
 

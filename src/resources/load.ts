@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Document as YamlDocument, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml'
@@ -63,6 +64,16 @@ export function filesOf(path: string, faults: ManifestFault[]): readonly string[
     faults.push(fileFault(path, `cannot be read: ${messageOf(e)}`))
     return []
   }
+}
+
+/** Names and bytes of all manifests as one digest: who is told that something in a folder has changed asks whether it was they. */
+export function digestOf(paths: readonly string[]): string {
+  const digest = createHash('sha256')
+  for (const file of paths.flatMap((path) => (path === '-' ? [] : filesOf(path, [])))) {
+    const text = readText(file, [])
+    digest.update(JSON.stringify([file, text ?? null]))
+  }
+  return digest.digest('hex')
 }
 
 function readText(file: string, faults: ManifestFault[]): string | undefined {

@@ -14,6 +14,8 @@ export interface RunningServer<A> {
 
 /** One that a test may kill. */
 export interface OwnServer<A> extends RunningServer<A> {
+  /** What was made a moment ago outlives SIGKILL; absent where it does anyway. */
+  settle?(): Promise<void>
   /** SIGKILL; the data stays. */
   kill(): Promise<void>
   /** On the same address and data; resolves when it listens again. */

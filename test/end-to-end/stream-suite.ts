@@ -638,6 +638,7 @@ function serverRows<A>(at: Place<A>): void {
     const f = flow([url], 'e', 4)
     opened.also(() => f.stop())
     await until('it flows', () => sink.seen.length > 200)
+    await server.settle?.()
     held = new Promise((resolve) => {
       release = resolve
     })

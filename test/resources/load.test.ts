@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { loadPaths, parseText } from '../../src/resources/load.ts'
+import { digestOf, loadPaths, parseText } from '../../src/resources/load.ts'
 
 let dir = ''
 beforeEach(() => {
@@ -84,4 +84,23 @@ describe('documents', () => {
       expect(faults[0]?.message).toMatch(/^is no (manifest|YAML): /)
     }
   })
+})
+
+test('the digest changes with what a manifest says or is called, and with nothing else of its folder', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'digest-'))
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text)
+    return digestOf([folder, '-'])
+  }
+  const first = write('a.yaml', 'kind: Broker\n')
+  expect(write('gateway.log', 'a line')).toBe(first)
+  expect(write('a.yaml', 'kind: Broker\n')).toBe(first)
+  const second = write('a.yaml', 'kind: Trigger\n')
+  expect(second).not.toBe(first)
+  const third = write('b.yaml', '')
+  expect(third).not.toBe(second)
+  rmSync(join(folder, 'a.yaml'))
+  expect(digestOf([folder])).not.toBe(third)
+  rmSync(folder, { recursive: true })
+  expect(() => digestOf([folder])).not.toThrow()
 })

@@ -29,6 +29,8 @@ export interface ProducerParts {
 
 /** An append is answered after so long at the latest: as much as the election of a new leader takes. */
 const DELIVERY_MS = 10_000
+/** And after so long while nothing was stored for longer than that: a cluster that is away is told at once, not each time anew. */
+const AWAY_MS = 1_000
 const REQUEST_MS = 5_000
 const RETRY_MS = 1_000
 /** Most of one partition in one batch: brokers take 1 MiB unless told otherwise. */
@@ -76,6 +78,8 @@ export class Producer {
   #holds = 0
   #turn = 0
   #pausedUntilMs = 0
+  /** Monotonic ms since when no request has succeeded, 0 = the last one did. */
+  #brokenMs = 0
   #closed = false
   #drained: (() => void) | null = null
 
@@ -206,6 +210,7 @@ export class Producer {
         if (error !== null) this.#broken(error)
         else if (retry.length === 0) {
           this.#backoff.reset()
+          this.#brokenMs = 0
           o.health.good('produce')
         }
         if (retry.length > 0) this.#again(retry)
@@ -280,6 +285,7 @@ export class Producer {
 
   #broken(e: unknown): void {
     const trouble = troubleOf(e)
+    if (this.#brokenMs === 0) this.#brokenMs = this.#o.clock.now()
     this.#o.health.bad('produce', REASONS[trouble.reason], trouble.message)
     this.#o.cluster.refreshSoon()
   }
@@ -296,7 +302,9 @@ export class Producer {
   #look(): void {
     if (this.#waiting === 0) return
     const { clock, health, topic } = this.#o
-    const oldMs = clock.now() - DELIVERY_MS
+    const nowMs = clock.now()
+    const away = this.#brokenMs > 0 && nowMs - this.#brokenMs > DELIVERY_MS
+    const oldMs = nowMs - (away ? AWAY_MS : DELIVERY_MS)
     this.#failAll(health.complaint?.message ?? `topic ${topic} takes nothing at the moment`, (e) => e.of.atMs < oldMs)
     this.#flush()
   }
