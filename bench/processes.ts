@@ -104,16 +104,25 @@ export function serve(handlers: Readonly<Record<string, (value: never) => unknow
 
 const TICK_MS = 1_000 / Number(execFileSync('getconf', ['CLK_TCK']).toString())
 
-/** CPU time of a process and everything below it, ms. proc(5): utime and stime, of those that ended too. */
+/** CPU time of a process and everything below it, ms: of its threads to the nanosecond, of children that ended in ticks. */
 export function cpuMs(pid: number): number {
-  return treeOf(pid).reduce((sum, p) => {
-    const fields = statOf(p)
-    return (
-      sum +
-      (Number(fields[11] ?? 0) + Number(fields[12] ?? 0) + (p === pid ? Number(fields[13] ?? 0) + Number(fields[14] ?? 0) : 0)) *
-        TICK_MS
+  const ended = statOf(pid).slice(13, 15)
+  const endedMs = ended.reduce((sum, ticks) => sum + Number(ticks) * TICK_MS, 0)
+  return treeOf(pid).reduce((sum, p) => sum + threadsMs(p), endedMs)
+}
+
+/** proc(5): the first number of schedstat is the time spent on a processor, ns; of all threads that live. */
+function threadsMs(pid: number): number {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`)
+    return threads.reduce(
+      (sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, 'latin1').split(' ')[0]) / 1e6,
+      0,
     )
-  }, 0)
+  } catch {
+    const [user = 0, system = 0] = statOf(pid).slice(11, 13)
+    return (Number(user) + Number(system)) * TICK_MS
+  }
 }
 
 /** Resident memory of the process itself, MB. */
