@@ -36,6 +36,8 @@ export interface SystemUnderTest<A> {
   broker(address: A, name: string): unknown[]
   /** A channel of the system's own kind. */
   channel(address: A, name: string): { readonly manifests: unknown[]; readonly apiVersion: string; readonly kind: string }
+  /** Kills of a gateway in one run, 2 unless said; one where the system takes its time to see that somebody is gone. */
+  readonly rounds?: number
   /** How a server is had that may be killed; null = there is none that could die alone. */
   readonly own: { readonly skip: boolean; readonly note: string; start(): Promise<OwnServer<A>> } | null
   /** A Broker whose login the server refuses, where servers of this kind ask for one. */

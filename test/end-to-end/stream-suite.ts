@@ -430,9 +430,9 @@ function killedRows<A>(at: Place<A>): void {
   const { system } = at
   const opened = new Opened()
   afterEach(() => opened.close())
-  const rounds = SOAK ? 20 : 2
+  const rounds = SOAK ? 20 : (system.rounds ?? 2)
 
-  test(`SIGKILL in full flow, ${rounds} times: all that was acknowledged arrives, duplicates stay within the bound`, async () => {
+  test(`SIGKILL in full flow, times: ${rounds}: all that was acknowledged arrives, duplicates stay within the bound`, async () => {
     const name = newName('killed')
     const accepted = new Map<string, number>()
     const acceptedMs: number[] = []

@@ -69,6 +69,7 @@ streamSuite({
   },
   ordered: true,
   shares: true,
+  rounds: 1,
   durableWithinMs: 1_500,
   events: 20_000,
 })

@@ -75,6 +75,7 @@ streamSuite<Address>({
   },
   ordered: false,
   shares: true,
+  rounds: 1,
   durableWithinMs: 1_000,
   // It writes the offsets of its groups every five seconds, and what was received and acknowledged rests in memory for ten.
   serverForgetsMs: 15_000,
