@@ -103,7 +103,8 @@ function attributeOf(value: unknown): AttributeValue | undefined {
     case 'boolean':
       return value
     case 'number':
-      return Number.isInteger(value) && Math.abs(value) < 2 ** 31 ? value : String(value)
+      // An attribute's integers have 32 bits.
+      return (value | 0) === value ? value : String(value)
     case 'object':
       if (value === null) return undefined
       if (value instanceof Uint8Array) return value

@@ -22,6 +22,8 @@ const draft = new Draft()
 export function decodeProtobuf(bytes: Uint8Array, envelope: Envelope = NEW_ENVELOPE): CloudEvent | BadEvent {
   const r = new WireReader(bytes)
   draft.begin('refused', false)
+  // Its texts are UTF-8 and nothing more.
+  draft.clean = false
   let data: Uint8Array | null = null
   // A field that is no list may be repeated in the encoding; the last one counts, so each is put once, at the end.
   const required: (string | undefined)[] = []

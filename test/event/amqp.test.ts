@@ -32,6 +32,15 @@ describe('an event as a message', () => {
     )
   })
 
+  test('keeps integers at their ends, and shows larger numbers as text', () => {
+    const ends = [-(2 ** 31), -1, 0, 2 ** 31 - 1]
+    const e = new CloudEvent({ id: 'i', source: '/s', type: 't', extensions: ends.map((n, i) => [`n${i}`, n]) })
+    expect(read(e)!.extensions.map(([, value]) => value)).toEqual(ends)
+    const message = toAmqpMessage(e)
+    const large = fromAmqpMessage({ ...message, headers: { ...message.headers, n0: 2 ** 31 }, timestamp: 0 })
+    expect(large!.attribute('n0')).toBe('2147483648')
+  })
+
   test('is the same after, structured', () => {
     fc.assert(
       fc.property(anEvent, (e) => {

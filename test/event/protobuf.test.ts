@@ -75,6 +75,17 @@ describe('an event in protobuf', () => {
       dataschema: 'https://x/T',
     })
   })
+  test('is refused with the name of the attribute whose characters are no text', () => {
+    for (const json of [
+      { ...MINIMAL, type: 'a\u0000b' },
+      { ...MINIMAL, id: 'a\nb' },
+      { ...MINIMAL, attributes: { x: { ceString: 'a\u007fb' } } },
+    ]) {
+      const result = decodeProtobuf(peerBytes(EVENT, json))
+      expect(isBad(result) ? result.message : 'taken').toMatch(/"(type|id|x)" has characters that are no text/)
+    }
+  })
+
   test('is read past fields that are not known', () => {
     const unknown = Buffer.from([0x78, 1, 0x82, 1, 1, 0, 0x89, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x95, 1, 0, 0, 0, 0])
     expect(decodeProtobuf(Buffer.concat([unknown, peerBytes(EVENT, MINIMAL)]))).toMatchObject({ id: '1' })
