@@ -131,7 +131,7 @@ export function streamContract(system: System): void {
     else
       test('what comes before a subscription is not offered to it, unless it begins at the earliest', async () => {
         const r = await begin()
-        await append(r.stream, events(10))
+        expect((await append(r.stream, events(10))).kind).toBe('durable')
         const late = r.intake.attach(1, 'trigger/a/late', LATEST)
         const early = r.intake.attach(2, 'trigger/a/early', EARLIEST)
         await append(r.stream, events(5, 10))

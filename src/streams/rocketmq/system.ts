@@ -6,7 +6,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
-import { aborted } from '../../runtime/ending.ts'
+import { aborted, within } from '../../runtime/ending.ts'
 import { Health } from '../../sources/queue/health.ts'
 import type { HeldMessage } from '../../sources/rocketmq/member.ts'
 import { type AdminSettings, openAdmin, type RocketMqAdmin } from '../../vendor/rocketmq/admin.ts'
@@ -20,6 +20,9 @@ import { Places } from './places.ts'
 import { Publishing } from './publishing.ts'
 import type { RocketMqStreamSettings } from './settings.ts'
 import { RocketMqSubscription } from './subscription.ts'
+
+/** Topics that cannot be looked for hold up nobody for longer. */
+const TOPICS_WITHIN_MS = 10_000
 
 export interface RocketMqSystemParts {
   readonly settings: RocketMqStreamSettings
@@ -57,6 +60,8 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
   /** Groups on their way out: one of the same name begins after that. */
   readonly #leaving = new Map<string, Promise<void>>()
   readonly #over = new AbortController()
+  /** The topics are looked for: a proxy that is asked for one that is missing believes so for half a minute. */
+  #beginning: Promise<void> | null
 
   constructor(p: RocketMqSystemParts) {
     this.#p = p
@@ -78,11 +83,14 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
       health: this.#sending,
       missing: (why) => this.#missing(new RocketMqError('TopicMissing', why), ''),
     })
-    void this.#begin()
+    this.#beginning = within(clock, TOPICS_WITHIN_MS, this.#begin()).then(() => {
+      this.#beginning = null
+    })
   }
 
   publish(events: readonly CloudEvent[], done: (r: Appended) => void): void {
-    this.#publishing.publish(events, done)
+    if (this.#beginning === null) this.#publishing.publish(events, done)
+    else void this.#beginning.then(() => this.#publishing.publish(events, done))
   }
 
   subscribe(key: Key, from: Start, order: QueueOrder): RocketMqSubscription {
