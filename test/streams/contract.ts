@@ -29,7 +29,9 @@ export interface System {
 }
 
 /** What a system has lent and lost (a connection, a lease) comes again only when the lease is over: 20 s and a bit on some. */
-const until: typeof untilWithin = (what, condition, deadlineMs = 60_000) => untilWithin(what, condition, deadlineMs)
+function until<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 60_000): Promise<NonNullable<T>> {
+  return untilWithin(what, condition, deadlineMs)
+}
 
 const STORY = [{ attempt: 1, atMs: 5, tookMs: 7, to: 'http://sink', status: 503, error: 'busy' }]
 
