@@ -17,7 +17,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/end-to-end/**'],
-          testTimeout: 30_000,
+          testTimeout: 75_000,
           sequence: { groupOrder: 0 },
         },
       },

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
 /** Waits until `condition` gives something truthy and returns it; fails after `deadlineMs` with `what`. */
-export async function until<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 30_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 60_000): Promise<NonNullable<T>> {
   const endMs = performance.now() + deadlineMs
   let last: unknown
   for (;;) {

@@ -530,6 +530,8 @@ function killedRows<A>(at: Place<A>): void {
     })
     const twice = [1, 2].map((attempt) => ({ attempt, status: 503 }))
     for (const entry of parked) expect(entry.attempts.map(({ attempt, status }) => ({ attempt, status }))).toEqual(twice)
+    const parkedMs = performance.now()
+    await until('that it is parked is durable', () => performance.now() - parkedMs > system.durableWithinMs)
     await g.kill()
     g = await opened.gateway({ manifests, data })
     well = true
@@ -539,12 +541,12 @@ function killedRows<A>(at: Place<A>): void {
     })
     expect(out).toMatch(/^3 matched, 3 replayed, 0 failed/)
     expect(code).toBe(0)
-    const times = Object.fromEntries(sink.counts())
-    expect(times).toEqual({
-      ...Object.fromEntries(ids('late').map((id) => [id, 2])),
-      ...Object.fromEntries(ids('never').map((id) => [id, 3])),
-      ...Object.fromEntries(ids('other').map((id) => [id, 1])),
-    })
+    // A system that had not yet written that it was acknowledged gives it once more, and nothing else does.
+    const times = sink.counts()
+    for (const id of ids('late')) expect(times.get(id)).toBe(2)
+    for (const id of ids('never')) expect([3, 4]).toContain(times.get(id))
+    for (const id of ids('other')) expect(times.get(id)).toBe(1)
+    expect(times.size).toBe(9)
   })
 
   if (system.ordered)

@@ -3,15 +3,10 @@ import type { Key } from '../../contract/ids.ts'
 import type { Appended } from '../../contract/stream.ts'
 import type { CloudEvent } from '../../event/event.ts'
 import type { QueueMessage, QueueSubscription } from '../../sources/queue/consumer.ts'
+import type { Complaint } from '../../sources/queue/health.ts'
 
 /** How a subscription wants its events: `ordered` = one unsettled at a time, in order. */
 export type QueueOrder = 'unordered' | 'ordered' | 'key'
-
-/** What is wrong with a system at the moment. `reason`: CamelCase, for conditions. */
-export interface Complaint {
-  readonly reason: string
-  readonly message: string
-}
 
 /**
  * A message system as a stream needs it: everybody who subscribes gets every event that is published after, until it is

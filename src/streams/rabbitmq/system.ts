@@ -17,7 +17,8 @@ import { LEASE_MS, MOST_HELD } from '../../sources/rabbitmq/settings.ts'
 import { RabbitMqSubscription } from '../../sources/rabbitmq/subscription.ts'
 import type { ReceivedMessage } from '../../vendor/rabbitmq/channel.ts'
 import type { RabbitMqLink } from '../../vendor/rabbitmq/link.ts'
-import type { Complaint, QueueOrder, QueueSystem } from '../queue/system.ts'
+import type { Complaint } from '../../sources/queue/health.ts'
+import type { QueueOrder, QueueSystem } from '../queue/system.ts'
 import { queueOf, type RabbitMqStreamSettings } from './settings.ts'
 
 export interface RabbitMqSystemParts {

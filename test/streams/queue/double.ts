@@ -11,7 +11,8 @@ import {
   type QueueSubscription,
 } from '../../../src/sources/queue/consumer.ts'
 import { decodeState, encodeState } from '../../../src/sources/queue/state.ts'
-import type { Complaint, QueueOrder, QueueSystem } from '../../../src/streams/queue/system.ts'
+import type { Complaint } from '../../../src/sources/queue/health.ts'
+import type { QueueOrder, QueueSystem } from '../../../src/streams/queue/system.ts'
 
 /** A message of the double: it stands for one delivery of it. */
 export interface DoubleMessage extends QueueMessage {
