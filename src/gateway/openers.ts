@@ -3,10 +3,12 @@ import type { Budget } from '../contract/budget.ts'
 import type { Key } from '../contract/ids.ts'
 import type { Observer } from '../contract/observer.ts'
 import type { Openers } from '../engine/engine.ts'
+import { Memberships } from '../sources/kafka/memberships.ts'
 import type { KafkaSettings } from '../sources/kafka/settings.ts'
 import type { RabbitMqSettings } from '../sources/rabbitmq/settings.ts'
 import type { RocketMqSettings } from '../sources/rocketmq/settings.ts'
 import type { Custody } from '../store/custody.ts'
+import { openSmallFile } from '../store/small-file.ts'
 import { openEmbeddedStream } from '../streams/embedded.ts'
 import type { KafkaStreamSettings } from '../streams/kafka/settings.ts'
 import type { NatsStreamSettings } from '../streams/nats/settings.ts'
@@ -27,6 +29,7 @@ export interface OpenersParts {
 /** How each kind of stream and source is opened. */
 export function openersFor(parts: GatewayParts, { dataDir, observer, budget, custody, uidOf }: OpenersParts): Openers {
   const { clock, random, log } = parts
+  const memberships = new Memberships(openSmallFile(join(dataDir, 'kafka-members.json'), log))
   return {
     stream: async (id, plan) => {
       const common = { id, plan, clock, observer, log, budget }
@@ -39,6 +42,7 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
           random,
           custody,
           copyDir: join(dataDir, 'parked-copies', fileName(plan.key)),
+          memberships,
           uidOf,
         })
       }
@@ -74,7 +78,8 @@ export function openersFor(parts: GatewayParts, { dataDir, observer, budget, cus
         return createRocketMqSource({ plan, settings: plan.settings as unknown as RocketMqSettings, clock, random, log })
       }
       const { createKafkaSource } = await import('../sources/kafka/source.ts')
-      return createKafkaSource({ plan, settings: plan.settings as unknown as KafkaSettings, clock, random, log, observer })
+      const settings = plan.settings as unknown as KafkaSettings
+      return createKafkaSource({ plan, settings, clock, random, log, observer, memberships })
     },
   }
 }

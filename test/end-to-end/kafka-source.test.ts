@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Start } from '../../src/contract/feed.ts'
+import { Memberships } from '../../src/sources/kafka/memberships.ts'
+import { COOPERATIVE_STICKY, encodeSubscription } from '../../src/vendor/kafka/assignment.ts'
+import { joinGroup } from '../../src/vendor/kafka/calls.ts'
+import { KafkaLink, parseBootstrap } from '../../src/vendor/kafka/link.ts'
 import { kafkaTestClient, type KafkaTestClient, type TestRecord } from '../servers/kafka-clients.ts'
 import { sharedKafka } from '../servers/provided.ts'
 import type { RecordingIntake } from '../sources/kafka-intake.ts'
@@ -32,9 +36,10 @@ describe.skipIf(kafka.skip)(`a Kafka source${kafka.note}`, () => {
     o: Partial<RunOptions> = {},
     prepare?: (i: RecordingIntake) => void,
     from?: Start,
+    memberships?: Memberships,
   ): RunningSource => {
     const options = { bootstrapServers: [kafka.bootstrap], topics: [topic], consumerGroup: `group-${topic}`, ...o }
-    const r = runSource(options, prepare, from)
+    const r = runSource(options, prepare, from, memberships)
     running.push(r)
     return r
   }
@@ -380,6 +385,34 @@ describe.skipIf(kafka.skip)(`a Kafka source${kafka.note}`, () => {
     const all = (): string[] => [...first.intake.texts(), ...second.intake.texts()]
     await until('everything has arrived', () => new Set(all()).size === sent)
     expect(all()).toHaveLength(sent)
+  })
+
+  test('the member that a killed process left is taken out of the group by the next one on its folder', async () => {
+    const topic = await client.createTopic('dead', 2)
+    const group = `group-${topic}`
+    const link = new KafkaLink({ clientId: 'dead', sasl: null, tls: null, byName: false }, 30_000)
+    const ask = {
+      group,
+      sessionTimeoutMs: 1_000_000,
+      rebalanceTimeoutMs: 1_000_000,
+      protocol: COOPERATIVE_STICKY,
+      subscription: encodeSubscription([topic], [], -1),
+    }
+    const at = parseBootstrap(kafka.bootstrap.split(',')[0] ?? '')
+    const { memberId } = await joinGroup(link, at, { ...ask, memberId: '' })
+    await joinGroup(link, at, { ...ask, memberId })
+    await link.close()
+    const file = { stored: JSON.stringify({ [`source/default/orders ${group}`]: memberId }), text: '' }
+    const memberships = new Memberships({ ...file, store: (text) => (file.text = text) })
+    await client.produce(topic, numbered(0, 10))
+    const r = run(topic, {}, undefined, undefined, memberships)
+    await offers(r, 10)
+    expect(await client.members(group)).toBe(1)
+    const written = JSON.parse(file.text) as Record<string, string>
+    expect(Object.values(written)).toHaveLength(1)
+    expect(Object.values(written)).not.toContain(memberId)
+    await r.close()
+    expect(file.text).toBe('{}')
   })
 
   test('a revoke waits for what runs, and only for what moves', async () => {

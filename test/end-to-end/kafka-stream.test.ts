@@ -8,6 +8,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { SILENT_LOG } from '../../src/runtime/log.ts'
 import { systemRandom } from '../../src/runtime/random.ts'
 import { type Custody, openCustody } from '../../src/store/custody.ts'
+import { Memberships } from '../../src/sources/kafka/memberships.ts'
 import { createKafkaStream } from '../../src/streams/kafka/kafka-stream.ts'
 import type { KafkaStreamSettings } from '../../src/streams/kafka/settings.ts'
 import { temporaryFolder } from '../gateway.ts'
@@ -38,6 +39,7 @@ function open(o: Opened): Stream {
     observer: SILENT,
     custody: o.custody,
     copyDir: join(o.dir, 'copy'),
+    memberships: new Memberships({ stored: '', store() {} }),
     uidOf: (key) => key.replaceAll('/', '-'),
   })
   opened.set(stream, o)

@@ -3,6 +3,7 @@ import { SILENT } from '../../src/contract/observer.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog, SILENT_LOG, type Log } from '../../src/runtime/log.ts'
 import { systemRandom } from '../../src/runtime/random.ts'
+import { Memberships } from '../../src/sources/kafka/memberships.ts'
 import type { KafkaSettings } from '../../src/sources/kafka/settings.ts'
 import { createKafkaSource, type KafkaSource } from '../../src/sources/kafka/source.ts'
 import { RecordingIntake } from './kafka-intake.ts'
@@ -22,6 +23,7 @@ export function runSource(
   o: RunOptions,
   prepare: (intake: RecordingIntake) => void = () => {},
   from: Start = { at: 'committed', otherwise: { at: 'latest' } },
+  memberships = new Memberships({ stored: '', store() {} }),
 ): RunningSource {
   const intake = new RecordingIntake()
   prepare(intake)
@@ -37,6 +39,7 @@ export function runSource(
     random: systemRandom,
     log: log ?? SILENT_LOG,
     observer: SILENT,
+    memberships,
   })
   const feed = source.open(intake, new AbortController().signal)
   intake.feed = feed

@@ -17,6 +17,7 @@ import { Fetching } from './fetching.ts'
 import { Backoff, type Health } from './health.ts'
 import { Lanes } from './lanes.ts'
 import { GroupMember } from './member.ts'
+import type { MemberNote } from './memberships.ts'
 import { Offering } from './offering.ts'
 import { Partition } from './partition.ts'
 import { type KafkaOptions, revokeWaitMs } from './settings.ts'
@@ -29,6 +30,7 @@ export interface ConsumptionParts {
   readonly random: Random
   readonly log: Log
   readonly health: Health
+  readonly note: MemberNote
 }
 
 const REQUEST_TIMEOUT_MS = 10_000

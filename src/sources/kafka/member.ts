@@ -9,6 +9,7 @@ import { type BrokerAddress, type KafkaLink, troubleOf } from '../../vendor/kafk
 import { type Cluster, REASONS } from './cluster.ts'
 import { Backoff, type Health } from './health.ts'
 import type { Lanes } from './lanes.ts'
+import type { MemberNote } from './memberships.ts'
 import type { KafkaOptions } from './settings.ts'
 
 export interface MemberParts {
@@ -22,6 +23,7 @@ export interface MemberParts {
   readonly random: Random
   readonly log: Log
   readonly health: Health
+  readonly note: MemberNote
   /** Ours from now on. */
   assigned(lanes: readonly LaneId[]): void
   /** Wanted by others: they get them when this has resolved. Heartbeats go on meanwhile. */
@@ -50,6 +52,7 @@ export class GroupMember {
   readonly #backoff: Backoff
   #coordinator: BrokerAddress | null = null
   #memberId = ''
+  #predecessor: string
   #owned = new Set<LaneId>()
   #generation = -1
   #beat: Timer | null = null
@@ -61,6 +64,7 @@ export class GroupMember {
   constructor(o: MemberParts) {
     this.#o = o
     this.#backoff = new Backoff(200, 3_000, o.random)
+    this.#predecessor = o.note.predecessor
   }
 
   get owned(): ReadonlySet<LaneId> {
@@ -104,7 +108,9 @@ export class GroupMember {
     const m = this.membership
     const at = this.#coordinator
     this.membership = null
-    if (m !== null && at !== null) await leaveGroup(this.#o.link, at, m)
+    if (m === null || at === null) return
+    await leaveGroup(this.#o.link, at, m)
+    this.#o.note.write('')
   }
 
   /** One step of the drawing above; returns how long to wait before the next. */
@@ -115,7 +121,7 @@ export class GroupMember {
       if (this.#coordinator === null && !(await this.#find())) return this.#backoff.nextMs()
       if (!this.#settled || this.#unrest === 'rejoin') {
         this.#unrest = null
-        const code = await this.#join(signal)
+        const code = (await this.#succeed()) || (await this.#join(signal))
         if (code !== CODE.none) return this.#refused(code)
       } else this.#unrest = null
       o.health.good('group')
@@ -142,6 +148,17 @@ export class GroupMember {
     return false
   }
 
+  /** Takes a member out that a process before this one has left in the group: it would hold its partitions until its session is over. */
+  async #succeed(): Promise<number> {
+    const at = this.#coordinator
+    if (this.#predecessor === '' || at === null) return CODE.none
+    const dead = { group: this.#o.options.consumerGroup, memberId: this.#predecessor, generation: -1 }
+    const code = await leaveGroup(this.#o.link, at, dead)
+    if (isLostCoordinator(code)) return code
+    this.#predecessor = ''
+    return CODE.none
+  }
+
   /** Joins and applies the assignment; joins again at once after giving partitions back. */
   async #join(signal: AbortSignal): Promise<number> {
     const o = this.#o
@@ -162,11 +179,11 @@ export class GroupMember {
     }
     const joined = await joinGroup(o.joinLink, at, ask)
     if (joined.code === CODE.memberIdRequired) {
-      this.#memberId = joined.memberId
+      this.#called(joined.memberId)
       return this.#join(signal)
     }
     if (joined.code !== CODE.none || signal.aborted) return joined.code
-    this.#memberId = joined.memberId
+    this.#called(joined.memberId)
     this.#generation = joined.generation
     const membership = { group, memberId: joined.memberId, generation: joined.generation }
     const plans = joined.leader ? await this.#plan(joined.members) : []
@@ -175,6 +192,11 @@ export class GroupMember {
     this.membership = membership
     this.#beat = o.clock.every(o.options.heartbeatMs, () => void this.#heartbeat())
     return this.#apply(o.lanes.all(decodeAssignment(synced.assignment)), signal)
+  }
+
+  #called(memberId: string): void {
+    this.#memberId = memberId
+    this.#o.note.write(memberId)
   }
 
   async #plan(

@@ -8,6 +8,7 @@ import type { Random } from '../../runtime/random.ts'
 import { Consumption } from './consumption.ts'
 import { kafkaFeed } from './feed.ts'
 import { Health } from './health.ts'
+import type { Memberships } from './memberships.ts'
 import { kafkaOptions, type KafkaSettings } from './settings.ts'
 
 export interface KafkaSourceParts {
@@ -17,6 +18,7 @@ export interface KafkaSourceParts {
   readonly random: Random
   readonly log: Log
   readonly observer: Observer
+  readonly memberships: Memberships
 }
 
 export interface KafkaSource extends Source {
@@ -42,7 +44,8 @@ export function createKafkaSource(o: KafkaSourceParts): KafkaSource {
   return {
     open(into: Intake, signal: AbortSignal): Feed {
       assert(consumption === null, 'a source is opened once')
-      const opened = new Consumption(into, { options, clock: o.clock, random: o.random, log, health })
+      const note = o.memberships.of(o.plan.key, options.consumerGroup)
+      const opened = new Consumption(into, { options, clock: o.clock, random: o.random, log, health, note })
       consumption = opened
       signal.addEventListener('abort', () => opened.offering.detach(), { once: true })
       return kafkaFeed(opened, () => {

@@ -7,6 +7,7 @@ import { assert } from '../../runtime/errors.ts'
 import type { Random } from '../../runtime/random.ts'
 import { Cluster } from '../../sources/kafka/cluster.ts'
 import { Health } from '../../sources/kafka/health.ts'
+import type { Memberships } from '../../sources/kafka/memberships.ts'
 import { kafkaOptions } from '../../sources/kafka/settings.ts'
 import type { Custody } from '../../store/custody.ts'
 import { clearScratch, openScratch } from '../../store/scratch.ts'
@@ -28,6 +29,7 @@ export interface KafkaStreamParts extends StreamParts {
   readonly custody: Custody
   /** For a copy of what is parked, where a person can look at it; made when there is something, and anew at every start. */
   readonly copyDir: string
+  readonly memberships: Memberships
   /** UID of the resource a subscription was made from, '' = it is not known. */
   readonly uidOf: (key: Key) => string
 }
@@ -114,7 +116,7 @@ class KafkaStream implements Stream {
 
   open(into: Intake, signal: AbortSignal): Feed {
     assert(this.#reading === null, 'a stream is opened once')
-    const { clock, random, log, settings, custody, uidOf } = this.#p
+    const { clock, random, log, settings, custody, uidOf, memberships, plan } = this.#p
     const keeping = this.#newKeeping(into)
     this.#keeping = keeping
     const intake = new KeptIntake(
@@ -122,15 +124,17 @@ class KafkaStream implements Stream {
       () => keeping,
       (lane) => reading.lanes.partition(lane),
     )
+    const options = this.#options()
     const reading: Reading = new Reading(intake, {
-      options: this.#options(),
+      options,
       topic: settings.topic,
       cluster: this.#cluster,
       links: this.#links,
       clock,
       random,
-      log: log.with({ stream: this.#p.plan.key }),
+      log: log.with({ stream: plan.key }),
       health: this.#health,
+      note: memberships.of(plan.key, options.consumerGroup),
       groupOf: (key) => groupOf(key, uidOf(key), settings),
       starting: () => this.#producer.hold(),
       started: () => this.#producer.release(),

@@ -4,6 +4,7 @@ import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { Cluster } from '../../sources/kafka/cluster.ts'
 import type { Health } from '../../sources/kafka/health.ts'
+import type { MemberNote } from '../../sources/kafka/memberships.ts'
 import type { KafkaOptions } from '../../sources/kafka/settings.ts'
 import type { Links } from './settings.ts'
 
@@ -17,6 +18,7 @@ export interface ReadingParts {
   readonly random: Random
   readonly log: Log
   readonly health: Health
+  readonly note: MemberNote
   groupOf(key: Key): string
   /** A start is being looked for: what is appended from now on must come after it. Called in pairs. */
   starting(): void
