@@ -31,7 +31,7 @@ export interface EmbeddedParts extends StreamParts {
   readonly disk?: () => Disk
 }
 
-/** Youngest events kept in memory for those who fall behind. */
+/** Youngest events kept in memory for those who have just fallen behind. */
 const TAIL_BYTES = 4 * 2 ** 20
 const RETENTION_EVERY_MS = 1_000
 const RETRY_MS = 1_000
@@ -204,14 +204,20 @@ class EmbeddedStream implements LogStream {
     })
   }
 
-  /** What is behind the head is read from memory as far as the tail goes; when nobody is behind there is no tail. */
+  /**
+   * Who is a little behind the head reads on from memory. Who is further back than the tail goes reads blocks, until he has
+   * caught up: for him alone nothing is kept.
+   */
   #cutTail(): void {
     const { tail, head } = this.#log
-    let behind = false
-    for (const s of this.#seats.values()) if (s.attached && !s.atHead) behind = true
-    let from: Position = tail.first
-    if (!behind) from = head + 1
-    else while (tail.bytesFrom(from) > TAIL_BYTES) from++
+    let from: Position = head + 1
+    for (const s of this.#seats.values()) {
+      if (!s.attached || s.atHead) continue
+      if (s.next >= tail.first) from = Math.min(from, s.next)
+      const again = s.again[0] ?? from
+      if (again >= tail.first) from = Math.min(from, again)
+    }
+    while (tail.bytesFrom(from) > TAIL_BYTES) from++
     tail.dropBelow(from)
   }
 
