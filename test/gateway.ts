@@ -4,9 +4,18 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterAll } from 'vitest'
+import { afterAll, inject } from 'vitest'
 
-const root = join(import.meta.dirname, '..')
+/** Of the gateway as it is installed where the run has one, else of the checkout. */
+const built = inject('built') as string | undefined
+const root = built ?? join(import.meta.dirname, '..')
+/** The command line. */
+export const sluice = join(root, 'bin', 'sluice.js')
+/** Of every process of it: compiled code is kept beside what was built and goes with it. */
+export const environment: NodeJS.ProcessEnv = {
+  ...process.env,
+  ...(built === undefined ? {} : { NODE_COMPILE_CACHE: join(built, 'cache') }),
+}
 
 /** A gateway as its own process, on a folder of its own. */
 export interface RunningGateway {
@@ -74,7 +83,7 @@ export async function freeAddress(): Promise<string> {
 /** Runs the command line to its end. */
 export function runCli(args: readonly string[], input = ''): Promise<{ code: number | null; out: string; err: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, 'bin', 'sluice.js'), ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [sluice, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: environment })
     let out = ''
     let err = ''
     child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
@@ -92,11 +101,11 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const child = spawn(
     options.node ?? process.execPath,
     [
-      join(root, 'bin', 'sluice.js'),
+      sluice,
       ...['run', '-f', file, '--listen', options.listen ?? '127.0.0.1:0', '--admin', '127.0.0.1:0', '--data', data],
       ...(options.args ?? []),
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...environment, ...options.env } },
   )
   open.add(child)
   const log: string[] = []

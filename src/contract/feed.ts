@@ -119,6 +119,15 @@ export interface ParkedStore {
   remove(key: string, ids: readonly string[]): Promise<number>
 }
 
+/** Of a feed whose system keeps nothing that was given up: a store of the gateway's own is put around it. */
+export const NOTHING_PARKED: ParkedStore = {
+  counts: () => ({ events: 0, bytes: 0 }),
+  keys: () => [],
+  list: () => [],
+  get: () => undefined,
+  remove: () => Promise.resolve(0),
+}
+
 export type SourceStatus =
   | { readonly phase: 'starting' | 'ready' | 'stopped' }
   | { readonly phase: 'degraded'; readonly reason: string; readonly message: string }

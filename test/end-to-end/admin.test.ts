@@ -200,10 +200,10 @@ describe('what a person asks a running gateway', () => {
     const child = spawn(
       process.execPath,
       [
-        ...['bin/sluice.js', 'tail', 'broker/default/default', '--where', "color = 'blue'", '--most', '2', '-o', 'json'],
+        ...[sluice, 'tail', 'broker/default/default', '--where', "color = 'blue'", '--most', '2', '-o', 'json'],
         ...['--admin', g.admin, '--data', g.data],
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      { stdio: ['ignore', 'pipe', 'pipe'], env: environment },
     )
     const lines: { where: string; event: { id: string; color: string; data: unknown } }[] = []
     createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line) as (typeof lines)[number]))

@@ -67,8 +67,8 @@ interface Autoscaler {
 
 async function startAutoscaler(args: readonly string[]): Promise<Autoscaler> {
   const file = writeManifests(temporaryFolder(), manifests())
-  const root = join(import.meta.dirname, '..', '..')
-  const child: ChildProcess = spawn(process.execPath, [join(root, 'bin', 'sluice.js'), 'autoscale', '-f', file, ...args], {
+  const child: ChildProcess = spawn(process.execPath, [sluice, 'autoscale', '-f', file, ...args], {
+    env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const gone = new Promise<number | null>((resolve) => child.once('exit', resolve))

@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node'
+import { buildGateway } from './built.ts'
 import { whyNoKafka } from './kafka-files.ts'
 import { startKafka, type KafkaServer } from './kafka.ts'
 import { lazyServer } from './lazy.ts'
@@ -7,6 +8,8 @@ import { startToldRocketMq } from './rocketmq-shared.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
+    /** Folder of the gateway as it is installed; what end-to-end tests start. */
+    readonly built: string
     /** The Kafka all end-to-end tests share; `bootstrap` is '' where there is none, `missing` says why. */
     readonly kafka: { readonly bootstrap: string; readonly missing: string; readonly java: boolean }
     /** The RabbitMQ all share, started when somebody first connects; `missing` says why there is none. */
@@ -21,6 +24,7 @@ declare module 'vitest' {
  * skipped, each saying so in its name; under CI=true that is a failure instead.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const building = buildGateway()
   const bootstrap = process.env['KAFKA_BOOTSTRAP'] ?? ''
   const missing = await whyNoKafka()
   const ci = process.env['CI'] === 'true'
@@ -41,11 +45,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (ci && noRabbitMq !== '') throw new Error(`the RabbitMQ tests cannot run: ${noRabbitMq}`)
   const rabbitMq = await lazyServer(startRabbitMq)
   project.provide('rabbitmq', { port: rabbitMq.port, missing: noRabbitMq })
+  const built = await building
+  project.provide('built', built.folder)
   const rocketMq = await lazyServer(startToldRocketMq)
   project.provide('rocketmq', { port: rocketMq.port })
   return async () => {
     await server?.stop()
     await rabbitMq.stop()
     await rocketMq.stop()
+    await built.remove()
   }
 }

@@ -1,5 +1,5 @@
 import type { Delivery, Settlement } from '../../contract/delivery.ts'
-import type { Backlog, Feed, ParkedStore } from '../../contract/feed.ts'
+import { type Backlog, type Feed, NOTHING_PARKED } from '../../contract/feed.ts'
 import type { LaneId, SubId } from '../../contract/ids.ts'
 import { assert } from '../../runtime/errors.ts'
 import type { Consumption } from './consumption.ts'
@@ -10,15 +10,6 @@ export type Consumed = Pick<
   Consumption,
   'partitions' | 'offering' | 'start' | 'resume' | 'settled' | 'released' | 'seek' | 'flush'
 >
-
-/** Kafka keeps nothing that was given up: the gateway puts a store of its own around this feed. */
-const NOTHING_PARKED: ParkedStore = {
-  counts: () => ({ events: 0, bytes: 0 }),
-  keys: () => [],
-  list: () => [],
-  get: () => undefined,
-  remove: () => Promise.resolve(0),
-}
 
 /** The feed of one Kafka source; it has one subscription. `forgotten` hears that the group is to go. */
 export function kafkaFeed(c: Consumed, forgotten: () => void): Feed {

@@ -1,6 +1,6 @@
 import type { Budget } from '../../contract/budget.ts'
 import type { Delivery, DetachedState, Settlement } from '../../contract/delivery.ts'
-import type { Backlog, Feed, Intake, Order, ParkedStore, Start } from '../../contract/feed.ts'
+import { type Backlog, type Feed, type Intake, NOTHING_PARKED, type Order, type Start } from '../../contract/feed.ts'
 import type { Key, SubId } from '../../contract/ids.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { aborted, endingWithin } from '../../runtime/ending.ts'
@@ -9,15 +9,6 @@ import { Consumption, QUEUE_LIMITS, type QueueLimits } from './consumption.ts'
 import type { QueueMessage, QueueSubscription } from './consumer.ts'
 import type { Places } from './holds.ts'
 import { LANE } from './offering.ts'
-
-/** No system of queues keeps what was given up: the gateway puts a store of its own around this feed. */
-const NOTHING_PARKED: ParkedStore = {
-  counts: () => ({ events: 0, bytes: 0 }),
-  keys: () => [],
-  list: () => [],
-  get: () => undefined,
-  remove: () => Promise.resolve(0),
-}
 
 const NOTHING_UNREAD: Backlog = Object.freeze({ events: 0, exact: false, oldestMs: 0 })
 

@@ -1,16 +1,7 @@
-import type { Backlog, Feed, ParkedStore, Start } from '../../contract/feed.ts'
+import { type Backlog, type Feed, NOTHING_PARKED, type Start } from '../../contract/feed.ts'
 import type { LaneId } from '../../contract/ids.ts'
 import type { Reading } from './reading.ts'
 import { type KafkaSeat, StreamDelivery } from './seat.ts'
-
-/** The topic keeps nothing that was given up: a store is put around this feed. */
-const NOTHING_PARKED: ParkedStore = {
-  counts: () => ({ events: 0, bytes: 0 }),
-  keys: () => [],
-  list: () => [],
-  get: () => undefined,
-  remove: () => Promise.resolve(0),
-}
 
 const COMMITTED: Start = { at: 'committed', otherwise: { at: 'latest' } }
 
