@@ -5,7 +5,17 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Script } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { broker, post, runCli, startGateway, temporaryFolder, trigger, type RunningGateway } from '../gateway.ts'
+import {
+  broker,
+  environment,
+  post,
+  runCli,
+  sluice,
+  startGateway,
+  temporaryFolder,
+  trigger,
+  type RunningGateway,
+} from '../gateway.ts'
 import { service } from '../pods/service.ts'
 import { startSink, type Sink } from '../sink.ts'
 import { until } from '../until.ts'

@@ -8,9 +8,11 @@ import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
   broker,
+  environment,
   freeAddress,
   post,
   runCli,
+  sluice,
   startGateway,
   temporaryFolder,
   trigger,
