@@ -151,6 +151,8 @@ export class Producer {
   /** Gives what came a partition, and sends to every broker that is free. */
   #flush(): void {
     const o = this.#o
+    // A cluster that was never reached takes nothing, whatever is waited for before something goes out.
+    if (o.cluster.view === null && o.health.complaint !== undefined) this.#failAll(o.health.complaint.message, () => true)
     if (this.#holds > 0) return
     const partitions = o.cluster.topic(o.topic)?.partitions ?? []
     if (partitions.length > 0) {
@@ -162,8 +164,6 @@ export class Producer {
         if (e.partition < 0) e.partition = e.record.key === null ? sticky : partitionOfKey(e.record.key, partitions.length)
         this.#queueOf(partitions[e.partition]?.leader ?? -1).push(e)
       }
-    } else if (o.cluster.view === null && o.health.complaint !== undefined) {
-      this.#failAll(o.health.complaint.message, () => true)
     }
     if (o.clock.now() < this.#pausedUntilMs) return
     for (const node of this.#byNode.keys()) this.#send(node)

@@ -23,9 +23,11 @@ afterEach(async () => {
   closing = null
 })
 
-/** A producer on a cluster of one broker, which answers every request or cannot be reached. */
-function rig(): {
+/** A producer on a cluster of one broker, which answers every request or cannot be reached; `known` = it was reached before. */
+function rig(known = true): {
   reachable: boolean
+  readonly producer: Producer
+  readonly health: Health
   /** Ms of the virtual clock until it is answered, and how. */
   append(): Promise<{ readonly how: Appended; readonly afterMs: number }>
   /** Lets so much time go by. */
@@ -41,10 +43,11 @@ function rig(): {
     connection: () => (r.reachable ? Promise.resolve(connection) : Promise.reject(new Error('connect ECONNREFUSED'))),
   } as unknown as KafkaLink
   const cluster = {
-    view: { brokers: new Map([[1, ADDRESS]]), topics: new Map() },
-    topic: () => ({ partitions: [{ leader: 1, code: 0 }] }),
+    view: known ? { brokers: new Map([[1, ADDRESS]]), topics: new Map() } : null,
+    topic: () => (known ? { partitions: [{ leader: 1, code: 0 }] } : undefined),
     refreshSoon() {},
   } as unknown as Cluster
+  const health = new Health(SILENT_LOG)
   const producer = new Producer({
     link,
     cluster,
@@ -53,7 +56,7 @@ function rig(): {
     maxEventBytes: 2 ** 20,
     clock,
     random: seededRandom(1),
-    health: new Health(SILENT_LOG),
+    health,
     ended() {},
     appended() {},
     settle() {},
@@ -68,6 +71,8 @@ function rig(): {
   }
   const r = {
     reachable: true,
+    producer,
+    health,
     pass,
     async append() {
       const fromMs = clock.now()
@@ -111,4 +116,13 @@ test('once it has been away for longer than that, every further append is told a
   r.reachable = false
   // And the next outage is waited for anew.
   expect((await r.append()).afterMs).toBeGreaterThan(10_000)
+})
+
+test('a cluster that was never reached is told at once, also while nothing may go out yet', async () => {
+  const r = rig(false)
+  r.producer.hold()
+  r.health.bad('cluster', 'KafkaUnreachable', 'connect ECONNREFUSED')
+  const { how, afterMs } = await r.append()
+  expect(how).toMatchObject(AWAY)
+  expect(afterMs).toBeLessThanOrEqual(STEP_MS)
 })
