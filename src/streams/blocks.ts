@@ -27,20 +27,8 @@ export class BlockArena {
     this.#used = 0
   }
 
-  /** Version, number of events, where each one ends, then the events as `event/stored.ts` writes them. */
   encode(records: readonly Uint8Array[]): Buffer {
-    let bytes = HEAD_BYTES + records.length * 4
-    for (const r of records) bytes += r.length
-    const b = this.#take(bytes)
-    b[0] = FORMAT
-    b.writeUInt16BE(records.length, 1)
-    let at = HEAD_BYTES + records.length * 4
-    for (let i = 0; i < records.length; i++) {
-      b.set(records[i]!, at)
-      at += records[i]!.length
-      b.writeUInt32BE(at, HEAD_BYTES + i * 4)
-    }
-    return b
+    return encodeBlock(records, (bytes) => this.#take(bytes))
   }
 
   #take(bytes: number): Buffer {
@@ -48,6 +36,22 @@ export class BlockArena {
     this.#used += bytes
     return this.#memory.subarray(this.#used - bytes, this.#used)
   }
+}
+
+/** Version, number of events, where each one ends, then the events as `event/stored.ts` writes them; into what `take` gives. */
+export function encodeBlock(records: readonly Uint8Array[], take: (bytes: number) => Buffer): Buffer {
+  let bytes = HEAD_BYTES + records.length * 4
+  for (const r of records) bytes += r.length
+  const b = take(bytes)
+  b[0] = FORMAT
+  b.writeUInt16BE(records.length, 1)
+  let at = HEAD_BYTES + records.length * 4
+  for (let i = 0; i < records.length; i++) {
+    b.set(records[i]!, at)
+    at += records[i]!.length
+    b.writeUInt32BE(at, HEAD_BYTES + i * 4)
+  }
+  return b
 }
 
 /** A block as it was read. */

@@ -8,6 +8,7 @@ import { Kept } from '../store/kept.ts'
 import { MemoryKv } from '../store/memory-kv.ts'
 import { LogFeed } from './log-feed.ts'
 import type { LogReader, LogView } from './log-view.ts'
+import { PackedEvents } from './packed-events.ts'
 import { ROUTED_A_TURN, sizeOf, tooLarge, type Holding, type LogStream, type StreamParts } from './parts.ts'
 import { lowestHeld, Seat } from './seat.ts'
 import { Tail } from './tail.ts'
@@ -40,7 +41,9 @@ export function createMemoryStream(parts: StreamParts): LogStream {
 class MemoryStream implements LogStream, LogView {
   readonly can = { atomicBatch: true, delay: true, seekTime: true } as const
   readonly #p: StreamParts
+  /** Times and sizes of all that is kept; the events themselves until they are routed. */
   readonly #tail = new Tail(1)
+  readonly #packed = new PackedEvents(1)
   readonly #seats = new Map<string, Seat>()
   readonly #kept: Kept
   readonly #group: GroupCommit
@@ -147,7 +150,7 @@ class MemoryStream implements LogStream, LogView {
     return this.#tail.timeOf(position)
   }
   reader(): LogReader {
-    return { read: (position) => this.#tail.get(position) ?? 'missing' }
+    return { read: (position) => this.#packed.get(position) ?? 'missing' }
   }
 
   #take(): void {
@@ -161,6 +164,7 @@ class MemoryStream implements LogStream, LogView {
       for (const e of a.events) {
         const size = sizeOf(e)
         this.#tail.push(e, this.#lastMs, size)
+        this.#packed.push(e)
         bytes += size
       }
       if (a.settles !== undefined) this.#feed?.settleNow(a.settles)
@@ -177,6 +181,7 @@ class MemoryStream implements LogStream, LogView {
     while (this.#head < end) {
       const position = ++this.#head
       this.#feed?.route(position, this.#tail.get(position)!, this.#tail.sizeOf(position))
+      this.#tail.release(position)
     }
     this.#routing = this.#head < this.#tail.next - 1
     if (this.#routing) this.#p.clock.soon(() => this.#route())
@@ -206,6 +211,7 @@ class MemoryStream implements LogStream, LogView {
     let position = this.first
     while (position < held && (this.#tail.bytesFrom(position) > most || this.#tail.timeOf(position) < oldMs)) position++
     this.#tail.dropBelow(position)
+    this.#packed.dropBelow(position)
   }
 
   get #mostHistory(): number {

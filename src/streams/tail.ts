@@ -66,6 +66,11 @@ export class Tail {
     return low
   }
 
+  /** Forgets the event at a position, but neither its time nor its size. */
+  release(position: Position): void {
+    if (position >= this.#first && position < this.#next) this.#events[position & this.#mask] = undefined
+  }
+
   /** Forgets everything below `position`. */
   dropBelow(position: Position): void {
     const end = Math.min(position, this.#next)

@@ -21,6 +21,13 @@ function rig(bounds: { mostEvents?: number; mostBytes?: number } = {}): { clock:
   const clock = new VirtualClock()
   return { clock, journal: createJournal({ names: NAMES, clock, ...bounds }) }
 }
+/** So many all the way, ten a second: every one is remembered. */
+function passMany({ clock, journal }: ReturnType<typeof rig>, many: readonly CloudEvent[], well = true): void {
+  for (const event of many) {
+    clock.advance(100)
+    pass(journal, event, well)
+  }
+}
 /** One event all the way: in, matched, attempted, out. */
 function pass(journal: Journal, event: CloudEvent, well = true): void {
   const o = journal.observer
@@ -105,17 +112,19 @@ describe('the journal', () => {
   test('what is remembered is bounded in events and in bytes, and success never pushes failure out', () => {
     const few = rig({ mostEvents: 20 })
     pass(few.journal, eventOf('bad'), false)
-    for (let i = 0; i < 100; i++) pass(few.journal, eventOf(`good${i}`))
+    const hundred = (name: string, bytes = 3): CloudEvent[] =>
+      Array.from({ length: 100 }, (_, i) => eventOf(`${name}${i}`, bytes))
+    passMany(few, hundred('good'))
     expect(few.journal.size().events).toBe(11)
     expect(few.journal.find('bad')).toHaveLength(1)
     expect(few.journal.find('good0')).toEqual([])
     expect(few.journal.find('good99')).toHaveLength(1)
-    for (let i = 0; i < 100; i++) pass(few.journal, eventOf(`bad${i}`), false)
+    passMany(few, hundred('bad'), false)
     expect(few.journal.find('bad')).toEqual([])
     // One that fails is first among the others: it takes the place of one of them.
     expect(few.journal.size().events).toBe(19)
     const small = rig({ mostBytes: 100_000 })
-    for (let i = 0; i < 100; i++) pass(small.journal, eventOf(`e${i}`, 10_000))
+    passMany(small, hundred('e', 10_000))
     expect(small.journal.size().bytes).toBeLessThanOrEqual(50_000)
     expect(small.journal.size().events).toBeGreaterThan(2)
   })
