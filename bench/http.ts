@@ -151,8 +151,9 @@ async function latencyOf(
 ): Promise<Latency> {
   const sink = await startSink()
   const { url, stop } = await urlOf(sink.port)
-  const warm = await loader(url, PER_S, PER_S)
-  await Promise.all([sink.ask('until', PER_S), warm.ask('go')])
+  const warming = Math.min(PER_S, count)
+  const warm = await loader(url, PER_S, warming)
+  await Promise.all([sink.ask('until', warming), warm.ask('go')])
   await warm.stop()
   await sink.ask('reset')
   const load = await loader(url, PER_S, count, 256)
@@ -199,12 +200,12 @@ export const idle: Scenario = {
   about: 'a gateway as installed, with a broker and ten triggers that nobody uses',
   async run(count) {
     const seconds = count > 0 ? Math.max(1, Math.min(10, count / 100)) : 10
-    const built = builtCopy()
+    await builtCopy()
     const manifests = [broker(), ...Array.from({ length: 10 }, (_, i) => trigger(`t${i}`, 'http://127.0.0.1:9/'))]
     // The second start is the usual one: the first also fills the cache of compiled code.
-    await (await startGateway(manifests, [], built)).stop()
+    await (await startGateway(manifests)).stop()
     const startMs = performance.now()
-    const gateway = await startGateway(manifests, [], built)
+    const gateway = await startGateway(manifests)
     const readyMs = performance.now() - startMs
     await new Promise((resolve) => setTimeout(resolve, 2_000))
     const before = cpuMs(gateway.pid)

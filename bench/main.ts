@@ -29,7 +29,7 @@ const only = onlyAt < 0 ? [] : (args[onlyAt + 1] ?? '').split(',')
 const names = args.filter((a, i) => !a.startsWith('--') && (at < 0 || i !== at + 1) && (onlyAt < 0 || i !== onlyAt + 1))
 if (args.includes('--help') || !Number.isFinite(count)) {
   console.log(
-    `npm run bench -- [NAME …] [--check] [--count N] [--only SYSTEM,…]\n\n${SCENARIOS.map((s) => `  ${s.name.padEnd(16)} ${s.about}`).join('\n')}\n\n--check   says of each target whether it is reached; exit 1 if one is not\n--count   events of a scenario instead of its own number\n--only    of streams: embedded, kafka, nats, rabbitmq, rocketmq`,
+    `npm run bench -- [NAME …] [--check] [--count N] [--only SYSTEM,…]\n\n${SCENARIOS.map((s) => `  ${s.name.padEnd(16)} ${s.about}`).join('\n')}\n\n--check   says of each target whether it is reached; exit 1 if one is not\n--count   events of a scenario instead of its own number\n--only    of streams: embedded, kafka, nats, rabbitmq, rocketmq\n\nKAFKA_BOOTSTRAP=HOST:PORT, RABBITMQ_PORT=PORT (of guest, here), ROCKETMQ_ADDRESSES=PROXY,NAMESERVER: servers that run already`,
   )
   process.exit(args.includes('--help') ? 0 : 2)
 }

@@ -84,10 +84,12 @@ export function start(
     },
     stop() {
       return new Promise((resolve) => {
-        child.once('exit', () => {
+        const gone = (): void => {
           open.delete(child)
           resolve()
-        })
+        }
+        if (child.exitCode !== null || child.signalCode !== null) return gone()
+        child.once('exit', gone)
         child.kill('SIGTERM')
       })
     },

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { openAdmin } from '../src/vendor/rocketmq/admin.ts'
 import { startNats } from '../test/servers/nats.ts'
 import { startRabbitMq } from '../test/servers/rabbitmq.ts'
 import { startRocketMq } from '../test/servers/rocketmq.ts'
@@ -87,7 +88,8 @@ const onRabbitMq: StreamSystem = {
   client: 'rabbitmq',
   percent: 50,
   async start() {
-    const server = await startRabbitMq()
+    const given = process.env['RABBITMQ_PORT']
+    const server = given === undefined ? await startRabbitMq() : { port: Number(given), stop: () => Promise.resolve() }
     const login = { username: 'guest', password: 'guest' }
     const address = `amqp://${login.username}:${login.password}@127.0.0.1:${server.port}`
     return {
@@ -108,9 +110,24 @@ const onRocketMq: StreamSystem = {
   client: 'rocketmq',
   percent: 10,
   async start() {
-    const server = await startRocketMq({ topics: [{ name: 'floor' }], groups: [{ name: 'floor' }] })
+    const [endpoint, nameServer = ''] = process.env['ROCKETMQ_ADDRESSES']?.split(',') ?? []
+    const server =
+      endpoint === undefined
+        ? await startRocketMq({ topics: [], groups: [] })
+        : { endpoint, nameServer, stop: () => Promise.resolve() }
     return {
-      place: () => Promise.resolve({ address: server.endpoint, name: 'floor', partitions: 4 }),
+      async place() {
+        const name = freshName()
+        // An administrator's connections keep no process alive.
+        const alive = setInterval(() => {}, 60_000)
+        const admin = openAdmin({ nameServers: [server.nameServer], credentials: null, tls: null, cluster: '' })
+        await admin.makeTopic(name, { queues: 4, type: 'NORMAL' })
+        await admin.makeGroup(name, { retryMaxTimes: 16, fifo: false })
+        await admin.place(name, name, 'earliest', false)
+        admin.close()
+        clearInterval(alive)
+        return { address: server.endpoint, name, partitions: 4 }
+      },
       broker: (name) => configured(name, 'RocketMQ', { endpoints: server.endpoint, namesrvAddr: server.nameServer }),
       stop: () => server.stop(),
     }

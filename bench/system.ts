@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buildGateway } from '../test/servers/built.ts'
 import { cpuMs, start, type Measured } from './processes.ts'
 
-const root = join(import.meta.dirname, '..')
+const READY_WITHIN_MS = 120_000
 
 /** The gateway under test, on core 0. */
 export interface GatewayUnderTest extends Measured {
@@ -15,13 +15,12 @@ export interface GatewayUnderTest extends Measured {
 export async function startGateway(
   manifests: readonly unknown[],
   args: readonly string[] = [],
-  from = root,
   folder = temporaryFolder(),
 ): Promise<GatewayUnderTest> {
   const file = join(folder, 'manifests.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }))
   const gateway = start(
-    join(from, 'bin', 'sluice.js'),
+    join(await builtCopy(), 'bin', 'sluice.js'),
     [
       'run',
       '-f',
@@ -39,7 +38,7 @@ export async function startGateway(
     0,
     false,
   )
-  const endMs = performance.now() + 30_000
+  const endMs = performance.now() + READY_WITHIN_MS
   for (;;) {
     const line = gateway.output
       .join('')
@@ -58,20 +57,17 @@ export function temporaryFolder(): string {
   return folder
 }
 
-/** The gateway as it is installed: compiled, without the sources beside it. */
-export function builtCopy(): string {
-  const folder = temporaryFolder()
-  execFileSync(process.execPath, [
-    join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
-    '-p',
-    join(root, 'tsconfig.build.json'),
-    '--outDir',
-    join(folder, 'dist'),
-  ])
-  cpSync(join(root, 'bin'), join(folder, 'bin'), { recursive: true })
-  cpSync(join(root, 'package.json'), join(folder, 'package.json'))
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-  return folder
+let copy: Promise<string> | null = null
+
+/** The gateway as it is installed: compiled, without the sources beside it. `SLUICE_BUILT` names one that is there already. */
+export function builtCopy(): Promise<string> {
+  const given = process.env['SLUICE_BUILT']
+  if (given !== undefined) return Promise.resolve(given)
+  copy ??= buildGateway().then(({ folder }) => {
+    process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+    return folder
+  })
+  return copy
 }
 
 export async function startSink(delayMs = 0): Promise<Measured & { readonly port: number }> {
