@@ -41,17 +41,21 @@ function open(o: Opened): Stream {
 
 const custodyIn = (dir: string): Promise<Custody> => openCustody({ dir, clock: systemClock, log: SILENT_LOG })
 
-describe.skipIf(rocketMq.skip)(`the stream contract on RocketMQ${rocketMq.note}`, () => {
+const TOGETHER = { concurrent: true, timeout: 400_000 }
+
+// What is given back comes again after three seconds and more: the rows wait for that together.
+describe.skipIf(rocketMq.skip)(`the stream contract on RocketMQ${rocketMq.note}`, TOGETHER, () => {
   let at: SharedRocketMqAddress
   beforeAll(async () => {
     at = await rocketMq.address()
-  }, 120_000)
+  }, 300_000)
   streamContract({
     name: 'rocketmq',
     limits: false,
     forgetsOffers: true,
     queues: true,
     scrambles: true,
+    together: true,
     async open(change) {
       const settings: RocketMqStreamSettings = {
         endpoints: [at.endpoint],

@@ -8,8 +8,8 @@ import { settleIn } from './kafka-files.ts'
 
 const run = promisify(execFile)
 
-const VERSION = '5.5.0'
-const CACHE = fileURLToPath(new URL('../../.cache/rocketmq', import.meta.url))
+export const VERSION = '5.5.0'
+export const CACHE = fileURLToPath(new URL('../../.cache/rocketmq', import.meta.url))
 const POM = fileURLToPath(new URL('rocketmq/pom.xml', import.meta.url))
 
 /** The jars of RocketMQ, from Maven Central through Maven, once a checkout. */
