@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { RunningGateway } from './gateway.ts'
 import type { KafkaTestClient } from './servers/kafka-clients.ts'
 import type { Sink } from './sink.ts'
 
@@ -38,6 +41,12 @@ export function eventRecord(id: string, partition: number, key = ''): Parameters
     partition,
     ...(key === '' ? {} : { key: Buffer.from(key) }),
   }
+}
+
+/** The sessions of a gateway that was killed are over: what Kafka sees by itself after ten seconds. */
+export async function endSessions(client: KafkaTestClient, killed: RunningGateway): Promise<void> {
+  const notes = JSON.parse(readFileSync(join(killed.data, 'kafka-members.json'), 'utf8')) as Record<string, string>
+  for (const [name, memberId] of Object.entries(notes)) await client.expel(name.slice(name.indexOf(' ') + 1), memberId)
 }
 
 /** Twenty events every 25 ms over four partitions until it is stopped; `sent` are the ids Kafka acknowledged. */

@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { broker, post, type RunningGateway, startGateway, temporaryFolder, trigger } from '../gateway.ts'
+import { broker, post, type RunningGateway, startGateway, trigger } from '../gateway.ts'
 import { eventRecord } from '../kafka-flow.ts'
 import { kafkaTestClient, type KafkaTestClient } from '../servers/kafka-clients.ts'
-import { type KafkaServer, PASSWORD, startKafka, USER } from '../servers/kafka.ts'
-import { ownKafka, sharedKafka } from '../servers/provided.ts'
+import { sharedKafka } from '../servers/provided.ts'
 import { runSource } from '../sources/kafka-runner.ts'
 import { type Sink, startSink } from '../sink.ts'
 import { until } from '../until.ts'
@@ -120,30 +119,6 @@ describe.skipIf(kafka.skip)(`a Broker on Kafka${kafka.note}`, () => {
     expect(await client.members(group)).toBe(0)
   })
 
-  test('nothing acknowledged is lost when the gateway is killed', async () => {
-    const b = name()
-    const s = await sink((_seen, response) => {
-      setTimeout(() => response.writeHead(200).end(), 5)
-    })
-    const data = temporaryFolder()
-    const manifests = [...kafkaBroker(b), trigger(`${b}-t`, s.url, { broker: b })]
-    const g = await startGateway({ manifests, data })
-    const sent = Array.from({ length: 400 }, (_, i) => `e${i}`)
-    const accepted: string[] = []
-    const killed = until('some are delivered', () => s.seen.length > 50).then(() => g.kill())
-    await Promise.all(
-      sent.map(async (id) => {
-        if ((await post(`${g.listen}/default/${b}`, id).catch(() => 0)) === 202) accepted.push(id)
-      }),
-    )
-    await killed
-    expect(accepted.length).toBeGreaterThan(50)
-    const before = s.seen.length
-    await gateway(manifests, data)
-    await until('everything acknowledged is delivered', () => accepted.every((id) => s.counts().has(id)), 60_000)
-    expect(s.seen.length).toBeGreaterThanOrEqual(before)
-  })
-
   test('of a hundred triggers only the one that matches is called, and every group follows the head', async () => {
     const b = name()
     const s = await sink()
@@ -186,19 +161,6 @@ describe.skipIf(kafka.skip)(`a Broker on Kafka${kafka.note}`, () => {
     await until('it is delivered here', () => s.counts().has('one'))
   })
 
-  test('says 503 while its cluster cannot be reached, and holds up no other broker', async () => {
-    const b = name()
-    const s = await sink()
-    const g = await gateway([
-      ...kafkaBroker(b, { data: { 'bootstrap.servers': '127.0.0.1:1' } }),
-      broker('here'),
-      trigger('t', s.url, { broker: 'here' }),
-    ])
-    expect(await post(`${g.listen}/default/${b}`, 'one')).toBe(503)
-    expect(await post(`${g.listen}/default/here`, 'two')).toBe(202)
-    await until('it is delivered', () => s.counts().has('two'))
-  })
-
   test('a topic of somebody else is read and never made', async () => {
     const b = name()
     const topic = `orders-${randomUUID().slice(0, 8)}`
@@ -214,33 +176,6 @@ describe.skipIf(kafka.skip)(`a Broker on Kafka${kafka.note}`, () => {
     await client.produce(topic, [{ value: Buffer.from('plain') }, eventRecord('after', 0)])
     await until('what comes after it is delivered', () => s.counts().has('after'))
     expect(s.seen.find((x) => x.body === 'plain')?.headers['ce-type']).toBe('dev.knative.kafka.event')
-  })
-
-  test('two gateways share the partitions, hand them over, and between them nothing is lost', async () => {
-    const b = name()
-    const s = await sink()
-    const manifests = [...kafkaBroker(b), trigger(`${b}-t`, s.url, { broker: b })]
-    const topic = `knative-broker-default-${b}`
-    const first = await gateway(manifests)
-    const sent = new Set<string>()
-    const over = new AbortController()
-    const producing = (async () => {
-      for (let n = 0; !over.signal.aborted; n++) {
-        if ((await post(`${first.listen}/default/${b}`, `e${n}`, { 'ce-partitionkey': `k${n}` })) === 202) sent.add(`e${n}`)
-      }
-    })()
-    await until('the first reads', () => s.seen.length > 50)
-    const second = await startGateway({ manifests })
-    await until('both are members', async () => (await client.members(`sluice.${topic}`)) === 2)
-    const from = s.seen.length
-    await until('both have gone on', () => s.seen.length > from + 300)
-    await second.kill()
-    await until('its partitions have come back', async () => (await client.members(`sluice.${topic}`)) === 1)
-    over.abort()
-    await producing
-    await until('everything acknowledged is delivered', () => [...sent].every((id) => s.counts().has(id)), 60_000)
-    // What the second had in flight or had not committed for a second; the rest came once.
-    expect(s.seen.length - s.counts().size).toBeLessThan(sent.size / 2)
   })
 
   test('a KafkaChannel has its own names, and a KafkaSink only produces', async () => {
@@ -286,68 +221,5 @@ describe.skipIf(kafka.skip)(`a Broker on Kafka${kafka.note}`, () => {
     expect(reader.intake.offered[0]?.event.id).toBe('two')
     await reader.close()
     expect(await client.members(`sluice.${topic}`)).toBe(0)
-  })
-})
-
-const own = ownKafka()
-
-describe.skipIf(own.skip)(`a Broker on a Kafka that asks who is there${own.note}`, () => {
-  let server: KafkaServer
-  beforeAll(async () => {
-    server = await startKafka({ security: true })
-  })
-  afterAll(() => server.stop())
-
-  test('is let in with the credentials of its Secret; with wrong ones it says 503 and why', async () => {
-    const secret = (name: string, password: string): unknown => ({
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { name, namespace: 'knative-eventing' },
-      stringData: { protocol: 'SASL_PLAINTEXT', 'sasl.mechanism': 'SCRAM-SHA-512', user: USER, password },
-    })
-    const sasl = (name: string): unknown[] =>
-      kafkaBroker(name, { data: { 'bootstrap.servers': server.secured.sasl, 'auth.secret.ref.name': name } })
-    const s = await startSink()
-    const manifests = [secret('right', PASSWORD), secret('wrong', 'no'), ...sasl('right'), ...sasl('wrong')]
-    const g = await startGateway({ manifests: [...manifests, trigger('t', s.url, { broker: 'right' })] })
-    expect(await post(`${g.listen}/default/wrong`, 'one')).toBe(503)
-    await until('it says why', () =>
-      g.log.some((line) => line.includes('KafkaLoginFailed') && line.includes('broker/default/wrong')),
-    )
-    expect(g.log.some((line) => line.includes(PASSWORD))).toBe(false)
-    expect(await post(`${g.listen}/default/right`, 'two')).toBe(202)
-    await until('it is delivered', () => s.counts().has('two'))
-    expect(await g.stop()).toBe(0)
-    await s.close()
-  })
-
-  test('refuses with 503 while Kafka is dead, and nothing it acknowledged is lost', async () => {
-    const s = await startSink()
-    const manifests = [...kafkaBroker('dies', { data: { 'bootstrap.servers': server.bootstrap } })]
-    const g = await startGateway({ manifests: [...manifests, trigger('reads', s.url, { broker: 'dies' })] })
-    const statuses = new Map<number, number>()
-    const accepted = new Set<string>()
-    const over = new AbortController()
-    const producing = Promise.all(
-      Array.from({ length: 4 }, async (_, lane) => {
-        for (let n = 0; !over.signal.aborted; n++) {
-          const status = await post(`${g.listen}/default/dies`, `e${lane}-${n}`)
-          statuses.set(status, (statuses.get(status) ?? 0) + 1)
-          if (status === 202) accepted.add(`e${lane}-${n}`)
-        }
-      }),
-    )
-    await until('it flows', () => s.seen.length > 200)
-    await server.kill()
-    await until('it refuses', () => (statuses.get(503) ?? 0) > 0)
-    const before = accepted.size
-    await server.restart()
-    await until('it takes events again', () => accepted.size > before + 200, 90_000)
-    over.abort()
-    await producing
-    expect(new Set(statuses.keys())).toEqual(new Set([202, 503]))
-    await until('everything acknowledged is delivered', () => [...accepted].every((id) => s.counts().has(id)), 60_000)
-    expect(await g.stop()).toBe(0)
-    await s.close()
   })
 })

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { SILENT_LOG } from '../../src/runtime/log.ts'
 import { openCustody } from '../../src/store/custody.ts'
 import { broker, post, runCli, type RunningGateway, startGateway, temporaryFolder, trigger } from '../gateway.ts'
+import { endSessions } from '../kafka-flow.ts'
 import { kafkaTestClient, type KafkaTestClient } from '../servers/kafka-clients.ts'
 import { type KafkaServer, PASSWORD, startKafka, USER } from '../servers/kafka.ts'
 import { ownKafka, sharedKafka } from '../servers/provided.ts'
@@ -97,6 +98,7 @@ describe.skipIf(kafka.skip)(`what waits long or is given up on Kafka${kafka.note
     await until('it is settled where it came from', async () => (await settled(b)) === 1)
     expect(await client.topics()).toContain(`${groupOf(b)}.retry`)
     await first.kill()
+    await endSessions(client, first)
     // Another folder: it knows what Kafka knows.
     const second = await gateway(manifests)
     await until('it has failed once more, which was the last time', async () => (await parkedOf(second, b)).length === 1, 60_000)
@@ -145,6 +147,7 @@ describe.skipIf(kafka.skip)(`what waits long or is given up on Kafka${kafka.note
     const second = await gateway(manifests)
     broken = false
     await first.kill()
+    await endSessions(client, first)
     await until('all are delivered', () => ids.every((id) => delivered.includes(id)), 60_000)
     // What the first delivered in its last second it could not tell any more.
     expect(delivered.length).toBeLessThan(80)
@@ -294,6 +297,7 @@ describe.skipIf(own.skip)(`a cluster that lets nobody make topics${own.note}`, (
     })
     expect(await parkedOf(first, b)).toEqual([])
     await first.kill()
+    await endSessions(client, first)
     answer = (_s, response) => response.writeHead(200).end()
     await gateway(manifests, { env })
     await until('it is delivered by the next', () => s.seen.length === 2)

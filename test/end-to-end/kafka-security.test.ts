@@ -3,10 +3,12 @@ import { readFile } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/runtime/secret.ts'
 import type { KafkaSasl, KafkaTls } from '../../src/vendor/kafka/link.ts'
+import { broker, post, startGateway, trigger } from '../gateway.ts'
 import { type KafkaServer, PASSWORD, startKafka, USER } from '../servers/kafka.ts'
 import { kafkaTestClient, type KafkaTestClient } from '../servers/kafka-clients.ts'
 import { ownKafka } from '../servers/provided.ts'
 import { runSource, type RunningSource } from '../sources/kafka-runner.ts'
+import { startSink } from '../sink.ts'
 import { until } from '../until.ts'
 
 const own = ownKafka()
@@ -47,7 +49,7 @@ describe.skipIf(own.skip)(`a Kafka that asks who is there${own.note}`, () => {
     await client.produce(topic, [{ value: Buffer.from('a') }, { value: Buffer.from('b') }])
     const r = runSource({ bootstrapServers: [bootstrap], topics: [topic], consumerGroup: `group-${topic}`, ...login })
     running = r
-    await until('two events', () => r.intake.offered.length === 2, 15_000)
+    await until('two events', () => r.intake.offered.length === 2)
     const { phase } = r.source.status()
     await r.close()
     const committed = [...(await client.committed(`group-${topic}`, topic)).values()].reduce((sum, c) => sum + c.offset, 0)
@@ -90,6 +92,43 @@ describe.skipIf(own.skip)(`a Kafka that asks who is there${own.note}`, () => {
     expect(status).toMatchObject({ phase: 'degraded', reason: expect.stringMatching(/^Kafka(LoginFailed|Unreachable)$/) })
     expect(r.lines.filter((l) => l.level === 'warn')).toHaveLength(1)
     expect(JSON.stringify([r.lines, status])).not.toMatch(/through-the-mirror|wonder-land/)
+  })
+
+  test('a Broker is let in with the credentials of its Secret; with wrong ones it says 503 and why', async () => {
+    const inKnative = (kind: string, name: string, more: object): unknown => ({
+      apiVersion: 'v1',
+      kind,
+      metadata: { name, namespace: 'knative-eventing' },
+      ...more,
+    })
+    const withPassword = (name: string, password: string): unknown[] => {
+      const data = {
+        'bootstrap.servers': kafka.secured.sasl,
+        'auth.secret.ref.name': name,
+        'default.topic.partitions': '3',
+        'default.topic.replication.factor': '1',
+      }
+      const config = { apiVersion: 'v1', kind: 'ConfigMap', name, namespace: 'knative-eventing' }
+      return [
+        inKnative('Secret', name, {
+          stringData: { protocol: 'SASL_PLAINTEXT', 'sasl.mechanism': 'SCRAM-SHA-512', user: USER, password },
+        }),
+        inKnative('ConfigMap', name, { data }),
+        broker(name, { annotations: { 'eventing.knative.dev/broker.class': 'Kafka' }, spec: { config } }),
+      ]
+    }
+    const sink = await startSink()
+    const manifests = [...withPassword('right', PASSWORD), ...withPassword('wrong', 'no')]
+    const g = await startGateway({ manifests: [...manifests, trigger('t', sink.url, { broker: 'right' })] })
+    expect(await post(`${g.listen}/default/wrong`, 'one')).toBe(503)
+    await until('it says why', () =>
+      g.log.some((line) => line.includes('KafkaLoginFailed') && line.includes('broker/default/wrong')),
+    )
+    expect(g.log.some((line) => line.includes(PASSWORD))).toBe(false)
+    expect(await post(`${g.listen}/default/right`, 'two')).toBe(202)
+    await until('it is delivered', () => sink.counts().has('two'))
+    expect(await g.stop()).toBe(0)
+    await sink.close()
   })
 })
 

@@ -44,13 +44,9 @@ describe.skipIf(kafka.skip)(`a Kafka source${kafka.note}`, () => {
     return r
   }
   const offers = (r: RunningSource, count: number): Promise<unknown> =>
-    until(`${count} offers, there are ${r.intake.offered.length}`, () => r.intake.offered.length >= count, 15_000)
+    until(`${count} offers, there are ${r.intake.offered.length}`, () => r.intake.offered.length >= count)
   const committedUpTo = (topic: string, offset: number, partition = 0): Promise<unknown> =>
-    until(
-      `${offset} committed`,
-      async () => (await client.committed(`group-${topic}`, topic)).get(partition)?.offset === offset,
-      10_000,
-    )
+    until(`${offset} committed`, async () => (await client.committed(`group-${topic}`, topic)).get(partition)?.offset === offset)
 
   test('offers every record once, in the order of its partition, and goes on where it stopped', async () => {
     const topic = await client.createTopic('order', 4)

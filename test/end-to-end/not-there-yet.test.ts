@@ -106,6 +106,8 @@ describe('what is not there yet', () => {
       expect((await runCli(['status', '--admin', g.admin, '--data', g.data])).code).toBe(0)
       const told = g.log.filter((line) => line.includes('KafkaUnreachable') && line.includes('"warn"'))
       expect(told).toHaveLength(1)
+      // While its Kafka is there: what is not committed yet would keep it for its whole grace.
+      expect(await g.stop()).toBe(0)
     },
   )
 })

@@ -29,6 +29,8 @@ export interface KafkaTestClient {
   /** Commits for a group without members, by partition, as if its consumers had stood there when they left. */
   commit(group: string, topic: string, offsets: readonly number[]): Promise<void>
   members(group: string): Promise<number>
+  /** Takes that member out of its group, as the group does when the member's session is over. */
+  expel(group: string, memberId: string): Promise<void>
   /** Names of all topics and groups. */
   topics(): Promise<readonly string[]>
   groups(): Promise<readonly string[]>
@@ -102,6 +104,8 @@ export function kafkaTestClient(bootstrap: string): KafkaTestClient {
       const groups = await admin.describeGroups({ groups: [group] })
       return groups.get(group)?.members.size ?? 0
     },
+    expel: (group, memberId) =>
+      admin.removeMembersFromConsumerGroup({ groupId: group, members: [{ memberId, reason: 'its process is gone' }] }),
     topics: () => admin.listTopics({}),
     groups: async () => [...(await admin.listGroups()).keys()],
     forbid: (user, topics) => {

@@ -117,7 +117,11 @@ export class GroupMember {
   async #round(signal: AbortSignal): Promise<number> {
     const o = this.#o
     try {
-      if (o.cluster.view === null && !(await o.cluster.refresh())) return this.#backoff.nextMs()
+      if (o.cluster.view === null) {
+        if (!(await o.cluster.refresh())) return this.#backoff.nextMs()
+        // How long the cluster was away says nothing about how soon its group answers.
+        this.#backoff.reset()
+      }
       if (this.#coordinator === null && !(await this.#find())) return this.#backoff.nextMs()
       if (!this.#settled || this.#unrest === 'rejoin') {
         this.#unrest = null
