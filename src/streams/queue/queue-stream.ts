@@ -62,7 +62,8 @@ class QueueStream<M extends QueueMessage> implements Stream {
       if (tooLarge(e, maxEventBytes)) return done({ kind: 'too-large', limitBytes: maxEventBytes })
       bytes += sizeOf(e)
     }
-    const { budget } = this.#p
+    const { budget, system } = this.#p
+    if (system.away !== undefined) return done({ kind: 'unavailable', retryAfterMs: RETRY_MS, why: system.away.message })
     if (this.#waitingBytes + bytes > MOST_WAITING_BYTES && this.#waitingBytes > 0) return done(BEHIND)
     // Replies and dead letters go on, so that what fills the memory can leave it.
     if (budget?.full === true && options.reserve !== true) return done(NO_MEMORY)
@@ -76,8 +77,8 @@ class QueueStream<M extends QueueMessage> implements Stream {
       done(r)
       if (this.#waitingBytes === 0) this.#answered?.()
     }
-    if (this.#gate.open) this.#p.system.publish(events, ended)
-    else this.#gate.wait((closed) => (closed ? ended(CLOSED) : this.#p.system.publish(events, ended)))
+    if (this.#gate.open) system.publish(events, ended)
+    else this.#gate.wait((closed) => (closed ? ended(CLOSED) : system.publish(events, ended)))
   }
 
   open(into: Intake, signal: AbortSignal): Feed {

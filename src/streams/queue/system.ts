@@ -24,5 +24,7 @@ export interface QueueSystem<M extends QueueMessage> {
   forget(key: Key): boolean
   /** undefined = all is well. */
   readonly complaint: Complaint | undefined
+  /** Why nothing can be published now, where that is known without trying: nobody is kept waiting for it. */
+  readonly away?: Complaint | undefined
   close(signal: AbortSignal): Promise<void>
 }

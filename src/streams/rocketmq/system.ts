@@ -149,6 +149,11 @@ export class RocketMqSystem implements QueueSystem<HeldMessage> {
     return undefined
   }
 
+  /** While the topics are looked for in vain; where that takes long, the proxy is tried without them. */
+  get away(): Complaint | undefined {
+    return this.#beginning === null ? undefined : this.#making.complaint
+  }
+
   async close(signal: AbortSignal): Promise<void> {
     this.#over.abort()
     await Promise.race([Promise.all([this.#publishing.flush(signal), ...this.#leaving.values()]), aborted(signal)])

@@ -283,6 +283,7 @@ export class SystemDouble implements QueueSystem<DoubleMessage> {
   readonly #server: ServerDouble
   readonly orders: QueueOrder[] = []
   complaint: Complaint | undefined = undefined
+  away: Complaint | undefined = undefined
   closed = false
 
   constructor(server: ServerDouble) {

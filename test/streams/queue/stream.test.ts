@@ -33,6 +33,14 @@ describe('an append', () => {
     expect((await append2(r, events(1, 1))).kind).toBe('durable')
   })
 
+  test('to a system that knows that it is away is refused at once, whatever else it would wait for', async () => {
+    const r = await queueRig((s) => (s.trouble.holdReady = []))
+    r.system.away = { reason: 'Unreachable', message: 'connection refused' }
+    r.intake.attach(1, KEY, LATEST)
+    expect(await append(r.stream, events(1))).toMatchObject({ kind: 'unavailable', why: 'connection refused' })
+    expect(r.server.log).toHaveLength(0)
+  })
+
   test('to a system that is away is refused, with nothing acknowledged, and says why', async () => {
     const r = await queueRig((s) => (s.trouble.away = true))
     r.system.complaint = { reason: 'Unreachable', message: 'connection refused' }

@@ -180,11 +180,22 @@ describe('what is missing', () => {
     await r.clock.pass(1_000)
     expect(r.system.complaint).toMatchObject({ reason: 'Unauthorized' })
     expect(r.consumers.get('t')?.joins).toBe(0)
+    expect(r.system.away).toMatchObject({ reason: 'Unauthorized' })
     r.admin.trouble = null
     await r.clock.pass(10_000)
     await s.ready(soon())
+    expect(r.system.away).toBeUndefined()
     expect(r.consumers.get('t')?.joins).toBe(1)
     expect(r.system.complaint).toBeUndefined()
+  })
+
+  test('is looked for in vain for ten seconds; then the proxy is tried without', async () => {
+    const r = new Rig({}, ({ admin }) => (admin.trouble = trouble('RocketMQUnreachable')))
+    await r.clock.pass(9_000)
+    expect(r.system.away).toMatchObject({ reason: 'RocketMQUnreachable' })
+    await r.clock.pass(2_000)
+    expect(r.system.away).toBeUndefined()
+    expect((await r.publish(events(1))).kind).toBe('durable')
   })
 
   test('a group that is there goes on; one that RocketMQ gives up early for is raised', async () => {
@@ -297,6 +308,20 @@ describe('the backlog', () => {
     r.admin.trouble = trouble('RocketMQUnreachable')
     await r.clock.pass(5_000)
     expect(s.backlog()).toMatchObject({ events: 5, exact: false })
+  })
+
+  test('that somebody reads is looked for anew when it is a second old', async () => {
+    const r = new Rig()
+    const { s } = await r.subscribe()
+    r.admin.unread = [{ broker: 'a', queue: 0, end: 9, next: 4, readMs: 77 }]
+    await r.clock.pass(900)
+    expect(s.backlog().events).toBe(0)
+    await r.clock.pass(50)
+    expect(s.backlog().events).toBe(0)
+    await r.clock.pass(100)
+    s.backlog()
+    await turn()
+    expect(s.backlog().events).toBe(5)
   })
 })
 
