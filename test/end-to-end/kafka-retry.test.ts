@@ -18,8 +18,8 @@ import { until } from '../until.ts'
 
 const kafka = sharedKafka()
 
-/** Longer than what is kept in memory. */
-const LONG = { retry: 3, backoffPolicy: 'linear', backoffDelay: 'PT6S' }
+/** Longer than what is kept in memory, five seconds, also when it is a fifth less. */
+const LONG = { retry: 3, backoffPolicy: 'linear', backoffDelay: 'PT6.3S' }
 
 interface Parked {
   readonly id: string
@@ -178,7 +178,9 @@ describe.skipIf(kafka.skip)(`what waits long or is given up on Kafka${kafka.note
 
     let open: () => void = () => {}
     const opened = new Promise<void>((resolve) => (open = resolve))
-    const s = await sink((_seen, response, nth) => void opened.then(() => response.writeHead(nth === 1 ? 503 : 200).end()))
+    const s = await sink(
+      (seen, response, nth) => void opened.then(() => response.writeHead(seen.id === 'waited' && nth === 1 ? 503 : 200).end()),
+    )
     const manifests = [...kafkaBroker(b), trigger(`${b}-t`, s.url, { broker: b, spec: { delivery: LONG } })]
     const g = await gateway(manifests, { data })
     await until('the one that waited is tried', () => s.counts().get('waited') === 1)
