@@ -96,6 +96,11 @@ export class NatsSystem implements QueueSystem<JetStreamMessage> {
     return this.#health.complaint
   }
 
+  /** As long as there never was a connection; one that is lost is back soon, mostly. */
+  get away(): Complaint | undefined {
+    return this.#link.unreached ?? undefined
+  }
+
   publish(events: readonly CloudEvent[], done: (r: Appended) => void): void {
     const limitBytes = this.#mostBytes
     const contents: NatsContent[] = []

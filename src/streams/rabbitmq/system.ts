@@ -64,6 +64,11 @@ export class RabbitMqSystem implements QueueSystem<RabbitMqMessage> {
     return this.#health.complaint
   }
 
+  /** As long as there never was a connection; one that is lost is back soon, mostly. */
+  get away(): Complaint | undefined {
+    return this.#links.publishing.unreached ?? undefined
+  }
+
   publish(events: readonly CloudEvent[], done: (r: Appended) => void): void {
     const { exchange } = this.#p.settings
     let left = events.length

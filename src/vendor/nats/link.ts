@@ -65,6 +65,7 @@ export class NatsLink {
   #connection: NatsConnection | null = null
   #admin: JetStreamManager | null = null
   #up = false
+  #unreached: NatsError | null = null
   #closed = false
   #again: NodeJS.Timeout | undefined
 
@@ -79,6 +80,11 @@ export class NatsLink {
 
   get up(): boolean {
     return this.#up
+  }
+
+  /** Why the first connection could not be made so far; null = it was, or that is not known yet. */
+  get unreached(): NatsError | null {
+    return this.#unreached
   }
 
   /** Bytes of headers and data that the server takes in one message. */
@@ -160,7 +166,9 @@ export class NatsLink {
         if (this.#closed) await connection.close()
         else await this.#serve(connection)
       } catch (e) {
-        if (!this.#closed) this.#events.trouble(errorOfCall(e))
+        const why = errorOfCall(e)
+        if (this.#connection === null) this.#unreached = why
+        if (!this.#closed) this.#events.trouble(why)
       }
       if (this.#closed) return
       await new Promise<void>((resolve) => {
@@ -172,6 +180,7 @@ export class NatsLink {
   /** The client reconnects by itself; this ends when it has given up, which it does only when it is told to. */
   async #serve(connection: NatsConnection): Promise<void> {
     this.#connection = connection
+    this.#unreached = null
     this.#admin = await jetstreamManager(connection, { checkAPI: false, timeout: CALL_MS })
     for (const one of this.#listening) this.#subscribe(one)
     this.#up = true

@@ -28,6 +28,8 @@ const AGAIN_MOST_MS = 10_000
 export class RabbitMqLink {
   readonly #p: LinkParts
   #connection: RabbitMqConnection | null = null
+  #reached = false
+  #unreached: RabbitMqError | null = null
   /** When it was made. */
   #sinceMs = 0
   #againMs = 0
@@ -42,6 +44,11 @@ export class RabbitMqLink {
 
   get connection(): RabbitMqConnection | null {
     return this.#connection
+  }
+
+  /** Why the first connection could not be made so far; null = it was, or that is not known yet. */
+  get unreached(): RabbitMqError | null {
+    return this.#unreached
   }
 
   /** Begins to connect, once. */
@@ -87,11 +94,15 @@ export class RabbitMqLink {
       if (this.#closed) return void connection.close()
       if (lost !== undefined) return this.#lost(lost)
       this.#connection = connection
+      this.#reached = true
+      this.#unreached = null
       this.#sinceMs = clock.now()
       up(this)
     } catch (e) {
       const { reason, message } = rabbitMqError(e)
-      this.#lost(new RabbitMqError(reason, `${host}:${port}: ${message}`))
+      const why = new RabbitMqError(reason, `${host}:${port}: ${message}`)
+      if (!this.#reached) this.#unreached = why
+      this.#lost(why)
     }
   }
 
