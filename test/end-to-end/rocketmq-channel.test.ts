@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openAdmin, type RocketMqAdmin } from '../../src/vendor/rocketmq/admin.ts'
 import { broker, post, runCli, startGateway, temporaryFolder, trigger, type RunningGateway } from '../gateway.ts'
 import { sharedRocketMq, type SharedRocketMqAddress } from '../servers/rocketmq-provided.ts'
@@ -8,8 +8,8 @@ import { newName, numbersOf } from './stream-rig.ts'
 
 const rocketMq = sharedRocketMq()
 
-/** Channels and Brokers on RocketMQ, beside what every message system is held to in systems-rocketmq. */
-describe.skipIf(rocketMq.skip)(`channels and Brokers on RocketMQ${rocketMq.note}`, () => {
+/** Channels and Brokers on RocketMQ, beside what every message system is held to in systems-rocketmq. All at once: they mostly wait. */
+describe.skipIf(rocketMq.skip)(`channels and Brokers on RocketMQ${rocketMq.note}`, { timeout: 400_000 }, () => {
   let at: SharedRocketMqAddress
   let admin: RocketMqAdmin
   const closing: (() => Promise<unknown>)[] = []
@@ -54,13 +54,59 @@ describe.skipIf(rocketMq.skip)(`channels and Brokers on RocketMQ${rocketMq.note}
   beforeAll(async () => {
     at = await rocketMq.address()
     admin = openAdmin({ nameServers: [at.nameServer], credentials: null, tls: null, cluster: '' })
-  })
-  afterEach(async () => {
+  }, 300_000)
+  afterAll(async () => {
     for (const close of closing.splice(0).toReversed()) await close()
+    admin.close()
   })
-  afterAll(() => admin.close())
 
-  test('a channel gives each Subscription every event, replies go on to the next channel, and its group is made to last', async () => {
+  test.concurrent('without name servers: what is missing is said and costs nobody time, what is there is used up to its limit', async () => {
+    const name = newName('bare')
+    const topic = `knative-broker-default_${name}`
+    const group = `${topic}-trigger_default_${name}-t`
+    const hanging = await sink(() => {})
+    const manifests = [
+      config('config-bare', { namesrvAddr: '' }),
+      onRocketMq(name, 'config-bare'),
+      trigger(`${name}-t`, hanging.url, { broker: name }),
+    ]
+    const data = temporaryFolder()
+    const first = await gateway(manifests, data)
+    const trouble = async (): Promise<string> => {
+      const { degraded } = await first.api<{ degraded: { resource: string; reason: string; message: string }[] }>('/readyz')
+      return degraded.map((d) => `${d.reason}: ${d.message}`).join('\n')
+    }
+    const missing = `the topic ${topic} or ${topic}-retry is missing, make it first, or say where the name servers are (namesrvAddr)`
+    await until('what is missing is said', async () => (await trouble()).includes(missing))
+    expect(await post(`${first.listen}/default/${name}`, 'too-early')).toBe(503)
+    await admin.makeTopic(topic, { queues: 1, type: 'NORMAL' })
+    await admin.makeTopic(`${topic}-retry`, { queues: 1, type: 'DELAY' })
+    for (const one of [group, `${group}-retry`]) await admin.makeGroup(one, { retryMaxTimes: 1, fifo: false })
+    await until('rid of it', async () => (await trouble()) === '')
+    expect(await post(`${first.listen}/default/${name}`, 'poison')).toBe(202)
+    await until('under way', () => hanging.seen.length === 1)
+    await first.kill()
+    // RocketMQ's last delivery before its own dead letter queue: it ends here, and is not attempted again.
+    const second = await gateway(manifests, data)
+    await until('parked', async () => (await numbersOf(second, `${name}-t`)).parked === 1, 120_000)
+    const { items } = await second.api<{ items: { event: { id: string } }[] }>(`/api/v1/dlq/trigger/default/${name}-t`)
+    expect(items.map((i) => i.event.id)).toEqual(['poison'])
+    expect(hanging.seen.length).toBe(1)
+    const { code, err } = await runCli([
+      'replay',
+      `trigger/default/${name}-t`,
+      '--rewind',
+      '--admin',
+      second.admin,
+      '--data',
+      second.data,
+    ])
+    expect(code).not.toBe(0)
+    expect(err).toContain('cannot')
+    expect(await second.stop()).toBe(0)
+  })
+
+  test.concurrent('a channel gives each Subscription every event, replies go on to the next channel, and its group is made to last', async () => {
     const [first, second] = [newName('first'), newName('second')]
     const answers = await sink((s, response) =>
       response
@@ -101,7 +147,7 @@ describe.skipIf(rocketMq.skip)(`channels and Brokers on RocketMQ${rocketMq.note}
     expect(await g.stop()).toBe(0)
   })
 
-  test('keys keep their order on an ordered channel, retries included', async () => {
+  test.concurrent('keys keep their order on an ordered channel, retries included', async () => {
     const name = newName('ordered')
     const done: string[] = []
     const picky = await sink((s, response, nth) => {
@@ -118,13 +164,13 @@ describe.skipIf(rocketMq.skip)(`channels and Brokers on RocketMQ${rocketMq.note}
     for (let i = 0; i < 8; i++)
       for (const key of keys)
         expect(await post(`${g.listen}/default/${name}`, `${key}-${i}`, { 'ce-partitionkey': key })).toBe(202)
-    await until('all have come', () => done.length >= 24, 60_000)
+    await until('all have come', () => done.length >= 24, 120_000)
     for (const key of keys)
       expect(done.filter((id) => id.startsWith(key))).toEqual(Array.from({ length: 8 }, (_, i) => `${key}-${i}`))
     expect(await g.stop()).toBe(0)
   })
 
-  test('what is unread is counted, and a Trigger is set back to read it all again', async () => {
+  test.concurrent('what is unread is counted, and a Trigger is set back to read it all again', async () => {
     const name = newName('again')
     let paused = true
     const held: (() => void)[] = []
@@ -152,7 +198,7 @@ describe.skipIf(rocketMq.skip)(`channels and Brokers on RocketMQ${rocketMq.note}
     })
     paused = false
     for (const answer of held.splice(0)) answer()
-    await until('all have come', () => slow.counts().size === many, 60_000)
+    await until('all have come', () => slow.counts().size === many, 120_000)
     await until('nothing is unread', async () => (await numbersOf(g, `${name}-t`)).unread === 0)
     const cli = (...args: string[]): ReturnType<typeof runCli> => runCli([...args, '--admin', g.admin, '--data', g.data])
     const beside = await cli('replay', `trigger/default/${name}-t`, '--from', 'earliest')
@@ -160,54 +206,8 @@ describe.skipIf(rocketMq.skip)(`channels and Brokers on RocketMQ${rocketMq.note}
     expect(beside.err).toContain('RocketMQ gives it one position. --rewind')
     await until('all is settled', async () => (await numbersOf(g, `${name}-t`)).waiting === 0)
     expect(await cli('replay', `trigger/default/${name}-t`, '--from', 'earliest', '--rewind')).toMatchObject({ code: 0 })
-    await until('all have come once more', () => [...slow.counts().values()].every((n) => n >= 2), 60_000)
+    await until('all have come once more', () => [...slow.counts().values()].every((n) => n >= 2), 120_000)
     expect(slow.counts().size).toBe(many)
     expect(await g.stop()).toBe(0)
-  })
-
-  test('without name servers: what is missing is said and costs nobody time, what is there is used up to its limit', async () => {
-    const name = newName('bare')
-    const topic = `knative-broker-default_${name}`
-    const group = `${topic}-trigger_default_${name}-t`
-    const hanging = await sink(() => {})
-    const manifests = [
-      config('config-bare', { namesrvAddr: '' }),
-      onRocketMq(name, 'config-bare'),
-      trigger(`${name}-t`, hanging.url, { broker: name }),
-    ]
-    const data = temporaryFolder()
-    const first = await gateway(manifests, data)
-    const trouble = async (): Promise<string> => {
-      const { degraded } = await first.api<{ degraded: { resource: string; reason: string; message: string }[] }>('/readyz')
-      return degraded.map((d) => `${d.reason}: ${d.message}`).join('\n')
-    }
-    const missing = `the topic ${topic} or ${topic}-retry is missing, make it first, or say where the name servers are (namesrvAddr)`
-    await until('what is missing is said', async () => (await trouble()).includes(missing))
-    expect(await post(`${first.listen}/default/${name}`, 'too-early')).toBe(503)
-    await admin.makeTopic(topic, { queues: 1, type: 'NORMAL' })
-    await admin.makeTopic(`${topic}-retry`, { queues: 1, type: 'DELAY' })
-    for (const one of [group, `${group}-retry`]) await admin.makeGroup(one, { retryMaxTimes: 1, fifo: false })
-    await until('rid of it', async () => (await trouble()) === '')
-    expect(await post(`${first.listen}/default/${name}`, 'poison')).toBe(202)
-    await until('under way', () => hanging.seen.length === 1)
-    await first.kill()
-    // RocketMQ's last delivery before its own dead letter queue: it ends here, and is not attempted again.
-    const second = await gateway(manifests, data)
-    await until('parked', async () => (await numbersOf(second, `${name}-t`)).parked === 1, 60_000)
-    const { items } = await second.api<{ items: { event: { id: string } }[] }>(`/api/v1/dlq/trigger/default/${name}-t`)
-    expect(items.map((i) => i.event.id)).toEqual(['poison'])
-    expect(hanging.seen.length).toBe(1)
-    const { code, err } = await runCli([
-      'replay',
-      `trigger/default/${name}-t`,
-      '--rewind',
-      '--admin',
-      second.admin,
-      '--data',
-      second.data,
-    ])
-    expect(code).not.toBe(0)
-    expect(err).toContain('cannot')
-    expect(await second.stop()).toBe(0)
   })
 })
