@@ -426,13 +426,21 @@ const ODD_EVENTS: readonly (Readonly<Record<string, unknown>> & { readonly id: s
   { id: 'json-text', datacontenttype: 'text/plain', data: 'Zeile 1\r\nZeile 2\t😀' },
 ]
 
+/** Closed when the test is through: each has its own, as some run together. */
+function openedIn(onTestFinished: (f: () => Promise<void>) => void): Opened {
+  const opened = new Opened()
+  onTestFinished(() => opened.close())
+  return opened
+}
+
 function killedRows<A>(at: Place<A>): void {
   const { system } = at
-  const opened = new Opened()
-  afterEach(() => opened.close())
   const rounds = SOAK ? 20 : (system.rounds ?? 2)
 
-  test(`SIGKILL in full flow, times: ${rounds}: all that was acknowledged arrives, duplicates stay within the bound`, async () => {
+  test(`SIGKILL in full flow, times: ${rounds}: all that was acknowledged arrives, duplicates stay within the bound`, async ({
+    onTestFinished,
+  }) => {
+    const opened = openedIn(onTestFinished)
     const name = newName('killed')
     const accepted = new Map<string, number>()
     const acceptedMs: number[] = []
@@ -485,7 +493,11 @@ function killedRows<A>(at: Place<A>): void {
     expect(await g.stop()).toBe(0)
   }, 900_000)
 
-  test('a long wait survives SIGKILL: attempts are counted on, it comes when it is due, what is given up can be replayed', async () => {
+  // These two mostly wait, for what is due and for the system to give back what the killed gateway held: together.
+  test.concurrent('a long wait survives SIGKILL: attempts are counted on, it comes when it is due, what is given up can be replayed', async ({
+    onTestFinished,
+  }) => {
+    const opened = openedIn(onTestFinished)
     const name = newName('long')
     let well = false
     const sink = await opened.sink((seen, response, nth) => {
@@ -550,7 +562,8 @@ function killedRows<A>(at: Place<A>): void {
   })
 
   if (system.ordered)
-    test('ordered: SIGKILL in the middle changes nothing of the order', async () => {
+    test.concurrent('ordered: SIGKILL in the middle changes nothing of the order', async ({ onTestFinished }) => {
+      const opened = openedIn(onTestFinished)
       const name = newName('order')
       const sink = await opened.sink((seen, response, nth) => {
         setTimeout(() => response.writeHead(failsAtFirst(seen, nth) ? 503 : 200).end(), 20)

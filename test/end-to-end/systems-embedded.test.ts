@@ -16,5 +16,5 @@ streamSuite({
   ordered: true,
   shares: false,
   durableWithinMs: 500,
-  events: 20_000,
+  events: 5_000,
 })

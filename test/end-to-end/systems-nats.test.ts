@@ -13,7 +13,7 @@ afterAll(async () => {
 })
 
 /** What a gateway that was killed held comes again after `ackWait`. */
-const CONSUMER = JSON.stringify({ consumer: { ackWait: '10s' } })
+const CONSUMER = JSON.stringify({ consumer: { ackWait: '6s' } })
 
 function config(name: string, url: string): unknown {
   return {
@@ -69,6 +69,7 @@ streamSuite({
   },
   ordered: true,
   shares: true,
+  rounds: 1,
   durableWithinMs: 500,
-  events: 20_000,
+  events: 5_000,
 })

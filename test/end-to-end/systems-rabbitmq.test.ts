@@ -86,5 +86,5 @@ streamSuite<Address>({
   ordered: true,
   shares: true,
   durableWithinMs: 500,
-  events: 20_000,
+  events: 5_000,
 })
