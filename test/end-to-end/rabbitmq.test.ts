@@ -1,10 +1,17 @@
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { SILENT_LOG } from '../../src/runtime/log.ts'
+import { systemRandom } from '../../src/runtime/random.ts'
+import { Secret } from '../../src/runtime/secret.ts'
+import type { RabbitMqSettings } from '../../src/sources/rabbitmq/settings.ts'
+import { createRabbitMqSource } from '../../src/sources/rabbitmq/source.ts'
 import { broker, post, startGateway, temporaryFolder, trigger, type RunningGateway } from '../gateway.ts'
 import { sharedRabbitMq } from '../servers/provided.ts'
 import { rabbitMqTestClient, type RabbitMqTestClient } from '../servers/rabbitmq-clients.ts'
 import { startRabbitMq, type RabbitMqServer } from '../servers/rabbitmq.ts'
 import { startSink, type Answer, type Sink } from '../sink.ts'
+import { type Player, RecordingIntake } from '../streams/recording-intake.ts'
 import { until } from '../until.ts'
 
 interface Subscription {
@@ -20,7 +27,7 @@ const QUORUM = { durable: true, arguments: { 'x-queue-type': 'quorum' } }
 const bodies = (sink: Sink): string[] => sink.seen.map((s) => s.body)
 const numbered = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => `e${from + i}`)
 
-/** One RabbitMQ, which is killed and bothered, for all of these; each test has queues of its own. */
+/** One RabbitMQ for all of these, each with queues of its own: first all that leave it alone, together; then it is killed and bothered. */
 describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
   let server: RabbitMqServer
   let client: RabbitMqTestClient
@@ -100,7 +107,7 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     await server.stop()
   })
 
-  test('a source delivers events over TLS and wraps plain messages, and acknowledges only what was settled', async () => {
+  test.concurrent('a source delivers events over TLS and wraps plain messages, and acknowledges only what was settled', async () => {
     const picky = await sink((s, response, nth) => response.writeHead(s.body === 'retried' && nth === 1 ? 503 : 200).end())
     await client.channel.assertQueue('both', QUORUM)
     const manifests = [await tlsSecret(), source('both', picky.url, { secret: 'tls' })]
@@ -142,7 +149,7 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     expect(await second.stop()).toBe(0)
   })
 
-  test('a source makes exchange and queue, says what is missing or refused, and begins when it is there', async () => {
+  test.concurrent('a source makes exchange and queue, says what is missing or refused, and begins when it is there', async () => {
     const steady = await sink()
     const g = await gateway([
       source('made', steady.url, { config: { predeclared: false, exchangeName: 'made-exchange' } }),
@@ -176,7 +183,7 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     expect(await g.stop()).toBe(0)
   })
 
-  test('a Broker stands on it: filters, replies and dead letters', async () => {
+  test.concurrent('a Broker stands on it: filters, replies and dead letters', async () => {
     const replier = await sink((_s, response) =>
       response
         .writeHead(200, { 'ce-specversion': '1.0', 'ce-id': `r-${_s.id}`, 'ce-source': '/replier', 'ce-type': 'reply' })
@@ -202,6 +209,121 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     expect(replies.seen.every((s) => s.type === 'reply' && s.headers['ce-knativebrokerttl'] === undefined)).toBe(true)
     expect(dead.seen[0]?.headers).toMatchObject({ 'ce-knativeerrorcode': '400', 'ce-knativeerrordest': refusing.url })
     expect([...replier.counts().values()].every((n) => n === 1)).toBe(true)
+    expect(await g.stop()).toBe(0)
+  })
+
+  test.concurrent('a retry that waits long stays in RabbitMQ, survives SIGKILL, and its attempts are counted on', async () => {
+    const ailing = await sink((_s, response) => response.writeHead(503).end())
+    const delivery = { retry: 1, backoffPolicy: 'linear', backoffDelay: 'PT8S' }
+    const uid = '01234567-0123-4123-a123-0123456789ab'
+    const withUid = rabbitMqBroker('waits') as { metadata: Record<string, unknown> }
+    const waits = { ...withUid, metadata: { ...withUid.metadata, uid } }
+    const manifests = [waits, trigger('waits', ailing.url, { broker: 'waits', spec: { delivery } })]
+    const key = 'trigger/default/waits'
+    const first = await gateway(manifests)
+    expect(await post(`${first.listen}/default/waits`, 'w')).toBe(202)
+    // 8 s and a fifth more or less.
+    const places = [7, 8, 9, 10].map((s) => `default.waits.${uid}.retry.${s}`)
+    const stands = (queue: string): Promise<boolean> =>
+      client.tries(async (channel) => (await channel.checkQueue(queue)).messageCount === 1).catch(() => false)
+    await until('it waits in RabbitMQ', async () => (await Promise.all(places.map(stands))).includes(true))
+    await first.kill()
+    // Another data folder: nothing of it was kept here.
+    const second = await gateway(manifests)
+    await until('its last attempt has failed as well', async () => (await subscription(second, key)).parkedNow === 1)
+    const { items } = await second.api<{ items: { attempts: { status: number }[] }[] }>(`/api/v1/dlq/${key}`)
+    expect(items.map((i) => i.attempts.map((x) => x.status))).toEqual([[503, 503]])
+    expect(ailing.seen.length).toBe(2)
+    expect(await second.stop()).toBe(0)
+  })
+
+  test.concurrent('what a queue with a delivery limit would drop is parked first', async () => {
+    await client.channel.assertQueue('limited', {
+      durable: true,
+      arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 3, 'x-max-length': 1000 },
+    })
+    const hanging = await sink(() => {})
+    const data = temporaryFolder()
+    const manifests = [source('limited', hanging.url)]
+    await client.send('limited', 'poison', { messageId: 'p' })
+    let g = await gateway(manifests, data)
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      await until(`attempt ${attempt}`, () => hanging.seen.length === attempt)
+      await g.kill()
+      g = await gateway(manifests, data)
+    }
+    await until('parked', async () => (await subscription(g, 'rabbitmqsource/default/limited')).parkedNow === 1)
+    const { items } = await g.api<{ items: { reason: string; attempts?: unknown }[] }>(
+      '/api/v1/dlq/rabbitmqsource/default/limited',
+    )
+    expect(items.length).toBe(1)
+    expect(hanging.seen.length).toBe(2)
+    expect(await g.stop()).toBe(0)
+    expect(await client.ready('limited')).toBe(0)
+  })
+
+  test.concurrent('what is attempted for longer than consumer_timeout is given back and taken again before; where that strikes, it comes again', async () => {
+    const timeouts = (ms: number, tickMs: number): Promise<string> =>
+      server.ctl(
+        'eval',
+        `[application:set_env(rabbit, K, V) || {K, V} <- [{consumer_timeout, ${ms}}, {channel_tick_interval, ${tickMs}}]].`,
+      )
+    await timeouts(10_000, 500)
+    closing.push(() => timeouts(1_800_000, 60_000))
+    const stop = new AbortController()
+    const held = async (
+      queue: string,
+      leaseMs: number,
+    ): Promise<{ readonly intake: RecordingIntake; readonly player: Player }> => {
+      await client.channel.assertQueue(queue, QUORUM)
+      await client.send(queue, 'long', { messageId: queue })
+      const login = { hosts: [`127.0.0.1:${server.port}`], vhost: '/', user: 'guest', password: new Secret('guest'), tls: null }
+      const settings: RabbitMqSettings = { ...login, management: '', queue, declare: null, ordered: false, source: '/', leaseMs }
+      const plan = { key: queue, system: 'rabbitmq', namespace: 'default', name: queue, settings: {} } as const
+      const s = createRabbitMqSource({ plan, settings, clock: systemClock, random: systemRandom, log: SILENT_LOG })
+      closing.push(() => s.close(AbortSignal.timeout(10_000)))
+      const intake = new RecordingIntake()
+      intake.feed = s.open(intake, stop.signal)
+      return { intake, player: intake.attach(1, queue, { at: 'committed', otherwise: { at: 'latest' } }) }
+    }
+    const careful = await held('careful', 8_000)
+    await until('it is held', () => careful.player.offered.length === 1)
+    const careless = await held('careless', 600_000)
+    await until('the server takes it away', () => careless.player.offered.length === 2, 90_000)
+    const struckMs = performance.now()
+    await until('and looks for others', () => performance.now() - struckMs > 2_000)
+    for (const { intake, player } of [careful, careless]) intake.settleAll(player)
+    for (const queue of ['careful', 'careless'])
+      await until(`${queue} is empty`, async () => (await server.ctl('list_queues', 'name', 'messages')).includes(`${queue}\t0`))
+    expect(careful.player.offered.length).toBe(1)
+    expect(careless.player.offered.map((d) => d.event.id)).toEqual(['careless', 'careless'])
+  })
+
+  test.concurrent('holds no more than there is room for, and says how much waits in the queue', async () => {
+    let hangs = true
+    const held: (() => void)[] = []
+    const hanging = await sink((_s, response) => {
+      const answer = (): void => void response.writeHead(200).end()
+      if (hangs) held.push(answer)
+      else answer()
+    })
+    await client.channel.assertQueue('deep', QUORUM)
+    for (const body of numbered(0, 3_000)) client.channel.sendToQueue('deep', Buffer.from(body), { persistent: true })
+    await client.channel.waitForConfirms()
+    const g = await gateway([source('deep', hanging.url, { config: { parallelism: 4 } })])
+    const key = 'rabbitmqsource/default/deep'
+    await until('all of it is known', async () => {
+      const { backlog, waiting } = await subscription(g, key)
+      return backlog + waiting + 4 >= 2_990 && waiting > 0
+    })
+    const { waiting } = await subscription(g, key)
+    expect(waiting).toBeLessThanOrEqual(1_024)
+    expect(await client.ready('deep')).toBeGreaterThan(1_000)
+    expect(hanging.seen.length).toBe(4)
+    hangs = false
+    for (const answer of held) answer()
+    await until('all have come', () => new Set(bodies(hanging)).size === 3_000, 60_000)
+    expect(hanging.seen.length).toBe(3_000)
     expect(await g.stop()).toBe(0)
   })
 
@@ -243,31 +365,6 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     expect(await g.stop()).toBe(0)
   })
 
-  test('a retry that waits long stays in RabbitMQ, survives SIGKILL, and its attempts are counted on', async () => {
-    const ailing = await sink((_s, response) => response.writeHead(503).end())
-    const delivery = { retry: 1, backoffPolicy: 'linear', backoffDelay: 'PT8S' }
-    const uid = '01234567-0123-4123-a123-0123456789ab'
-    const withUid = rabbitMqBroker('waits') as { metadata: Record<string, unknown> }
-    const waits = { ...withUid, metadata: { ...withUid.metadata, uid } }
-    const manifests = [waits, trigger('waits', ailing.url, { broker: 'waits', spec: { delivery } })]
-    const key = 'trigger/default/waits'
-    const first = await gateway(manifests)
-    expect(await post(`${first.listen}/default/waits`, 'w')).toBe(202)
-    // 8 s and a fifth more or less.
-    const places = [7, 8, 9, 10].map((s) => `default.waits.${uid}.retry.${s}`)
-    const stands = (queue: string): Promise<boolean> =>
-      client.tries(async (channel) => (await channel.checkQueue(queue)).messageCount === 1).catch(() => false)
-    await until('it waits in RabbitMQ', async () => (await Promise.all(places.map(stands))).includes(true))
-    await first.kill()
-    // Another data folder: nothing of it was kept here.
-    const second = await gateway(manifests)
-    await until('its last attempt has failed as well', async () => (await subscription(second, key)).parkedNow === 1)
-    const { items } = await second.api<{ items: { attempts: { status: number }[] }[] }>(`/api/v1/dlq/${key}`)
-    expect(items.map((i) => i.attempts.map((x) => x.status))).toEqual([[503, 503]])
-    expect(ailing.seen.length).toBe(2)
-    expect(await second.stop()).toBe(0)
-  })
-
   test('a RabbitMQ that is short of memory takes nothing and loses nothing, and what was taken is delivered', async () => {
     const slow = await sink((_s, response) => setTimeout(() => response.writeHead(200).end(), 20))
     const g = await gateway([rabbitMqBroker('short'), trigger('short', slow.url, { broker: 'short' })])
@@ -287,59 +384,6 @@ describe.skipIf(skip)(`RabbitMQ under the gateway${note}`, () => {
     await server.ctl('set_vm_memory_high_watermark', '0.4')
     await until('it is taken again', () => sent(`e${n++}`))
     await until('and delivered', () => taken.every((id) => slow.counts().has(id)))
-    expect(await g.stop()).toBe(0)
-  })
-
-  test('what a queue with a delivery limit would drop is parked first', async () => {
-    await client.channel.assertQueue('limited', {
-      durable: true,
-      arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 3, 'x-max-length': 1000 },
-    })
-    const hanging = await sink(() => {})
-    const data = temporaryFolder()
-    const manifests = [source('limited', hanging.url)]
-    await client.send('limited', 'poison', { messageId: 'p' })
-    let g = await gateway(manifests, data)
-    for (let attempt = 1; attempt <= 2; attempt++) {
-      await until(`attempt ${attempt}`, () => hanging.seen.length === attempt)
-      await g.kill()
-      g = await gateway(manifests, data)
-    }
-    await until('parked', async () => (await subscription(g, 'rabbitmqsource/default/limited')).parkedNow === 1)
-    const { items } = await g.api<{ items: { reason: string; attempts?: unknown }[] }>(
-      '/api/v1/dlq/rabbitmqsource/default/limited',
-    )
-    expect(items.length).toBe(1)
-    expect(hanging.seen.length).toBe(2)
-    expect(await g.stop()).toBe(0)
-    expect(await client.ready('limited')).toBe(0)
-  })
-
-  test('holds no more than there is room for, and says how much waits in the queue', async () => {
-    let hangs = true
-    const held: (() => void)[] = []
-    const hanging = await sink((_s, response) => {
-      const answer = (): void => void response.writeHead(200).end()
-      if (hangs) held.push(answer)
-      else answer()
-    })
-    await client.channel.assertQueue('deep', QUORUM)
-    for (const body of numbered(0, 3_000)) client.channel.sendToQueue('deep', Buffer.from(body), { persistent: true })
-    await client.channel.waitForConfirms()
-    const g = await gateway([source('deep', hanging.url, { config: { parallelism: 4 } })])
-    const key = 'rabbitmqsource/default/deep'
-    await until('all of it is known', async () => {
-      const { backlog, waiting } = await subscription(g, key)
-      return backlog + waiting + 4 >= 2_990 && waiting > 0
-    })
-    const { waiting } = await subscription(g, key)
-    expect(waiting).toBeLessThanOrEqual(1_024)
-    expect(await client.ready('deep')).toBeGreaterThan(1_000)
-    expect(hanging.seen.length).toBe(4)
-    hangs = false
-    for (const answer of held) answer()
-    await until('all have come', () => new Set(bodies(hanging)).size === 3_000, 60_000)
-    expect(hanging.seen.length).toBe(3_000)
     expect(await g.stop()).toBe(0)
   })
 })
