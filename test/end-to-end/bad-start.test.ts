@@ -89,22 +89,25 @@ spec:
   test('a file that is not there, a folder without manifests, a data folder that is a file: a sentence each', async () => {
     const folder = temporaryFolder()
     const file = writeManifests(folder, [broker()])
-    const missing = await runCli(['run', '-f', join(folder, 'nowhere.yaml'), ...PORTS, '--data', join(folder, 'data')])
+    const empty = join(folder, 'empty')
+    mkdirSync(empty)
+    const [missing, noFolder, nothing] = await Promise.all([
+      runCli(['run', '-f', join(folder, 'nowhere.yaml'), ...PORTS, '--data', join(folder, 'data')]),
+      runCli(['run', '-f', file, ...PORTS, '--data', file]),
+      runCli(['run', '-f', empty, ...PORTS, '--data', join(folder, 'other')]),
+    ])
     expect(missing.code).toBe(1)
     expect(missing.err).toContain('nowhere.yaml')
     expect(missing.err).not.toMatch(/\n\s+at /)
-    const noFolder = await runCli(['run', '-f', file, ...PORTS, '--data', file])
     expect(noFolder.code).toBe(1)
     expect(noFolder.err).toContain(file)
     expect(noFolder.err).not.toMatch(/\n\s+at /)
-    const empty = join(folder, 'empty')
-    mkdirSync(empty)
-    const nothing = await runCli(['run', '-f', empty, ...PORTS, '--data', join(folder, 'data')])
     expect(nothing.code).toBe(1)
     expect(nothing.err).toContain(empty)
   })
 
-  test.each([
+  // Each is a process that ends by itself.
+  test.concurrent.each([
     [['run'], /run needs manifests/],
     [['run', '-f', 'x.yaml', '--listne', '127.0.0.1:0'], /--listne/],
     [['run', '-f', 'x.yaml', '--listen', 'here'], /--listen is "here"; it must be HOST:PORT/],
@@ -140,7 +143,7 @@ spec:
     expect(overview.code).toBe(0)
     const commands = [...overview.out.matchAll(/^ {2}([a-z]+) {2}/gm)].map((m) => m[1] ?? '')
     expect(commands.length).toBeGreaterThanOrEqual(14)
-    for (const command of commands) {
+    const check = async (command: string): Promise<void> => {
       const { code, out, err } = await runCli([command, '--help'])
       expect(err).toBe('')
       expect(code).toBe(0)
@@ -153,5 +156,7 @@ spec:
       // Whatever the command reads is in its help.
       for (const [, name] of source.matchAll(/args\.(?:text|flag|list)\('([a-z-]+)'\)/g)) expect(out).toContain(`--${name}`)
     }
+    const AT_ONCE = 5
+    for (let i = 0; i < commands.length; i += AT_ONCE) await Promise.all(commands.slice(i, i + AT_ONCE).map(check))
   })
 })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { RetentionPolicy } from '@nats-io/jetstream'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { broker, post, type RunningGateway, startGateway, temporaryFolder, trigger } from '../gateway.ts'
 import { natsTestClient, type NatsTestClient } from '../servers/nats-clients.ts'
 import { type NatsServer, ownNats, startNats } from '../servers/nats.ts'
@@ -50,6 +50,7 @@ function knativeEvent(id: string): string {
 const bare = (uid: string): string => uid.replaceAll('-', '').toUpperCase()
 const upper = (name: string): string => name.toUpperCase().replaceAll('-', '_')
 
+/** One server for all, each row with names of its own: several wait for what is due, so all run together. */
 describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`, () => {
   let server: NatsServer
   let client: NatsTestClient
@@ -60,12 +61,10 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     client = await natsTestClient(server.url)
   })
   afterAll(async () => {
-    await client.close()
-    await server.stop()
-  })
-  afterEach(async () => {
     await Promise.all(gateways.splice(0).map((g) => g.stop()))
     await Promise.all(sinks.splice(0).map((s) => s.close()))
+    await client.close()
+    await server.stop()
   })
 
   const newName = (what: string): string => `${what}-${randomUUID().slice(0, 8)}`
@@ -81,7 +80,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
   }
   const url = (g: RunningGateway, name: string): string => `${g.listen}/default/${name}`
 
-  test('a channel delivers, and its replies go on through the next; names and format are those of eventing-natss', async () => {
+  test.concurrent('a channel delivers, and its replies go on through the next; names and format are those of eventing-natss', async () => {
     const [one, two] = [newName('one'), newName('two')]
     const uid = randomUUID()
     const first = await sink((seen, response) =>
@@ -116,7 +115,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     })
   })
 
-  test.each([
+  test.concurrent.each([
     ['a pull consumer', {}],
     ['a push consumer', { deliver_subject: 'default.moved.push', deliver_group: 'g' }],
   ])("goes on where Knative's dispatcher stopped, on %s", async (_what, more) => {
@@ -152,7 +151,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     expect(s.seen[0]!.body).toBe('{"id":"k4"}')
   })
 
-  test('a long wait stands in JetStream with its attempts: another gateway without the data of the first goes on', async () => {
+  test.concurrent('a long wait stands in JetStream with its attempts: another gateway without the data of the first goes on', async () => {
     const name = newName('waits')
     const failing = await sink((_seen, response) => response.writeHead(503).end())
     const dead = await sink()
@@ -168,7 +167,6 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
       const info = await client.manager.consumers.info(`KN_DEFAULT__${upper(name)}`, `KN_SUB_${bare(uid)}`)
       return info.ack_floor.stream_seq === 1
     })
-    gateways.splice(0)
     await g.kill()
     expect(failing.seen).toHaveLength(1)
     const { headers } = await client.stored(retries, 1)
@@ -181,7 +179,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     await until('nothing is left there', async () => (await client.count(retries)) === 0)
   })
 
-  test('the limit of deliveries of a consumer that was there is taken away: a kill at the last loses nothing', async () => {
+  test.concurrent('the limit of deliveries of a consumer that was there is taken away: a kill at the last loses nothing', async () => {
     const name = newName('limit')
     const uid = randomUUID()
     const stream = `KN_BROKER_DEFAULT__${upper(name)}`
@@ -197,7 +195,6 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     const first = await gateway(manifests)
     expect(await post(url(first, name), 'e1')).toBe(202)
     await until('its only delivery runs', () => s.seen.length === 1)
-    gateways.splice(0)
     await first.kill()
     hangs = false
     const second = await gateway(manifests)
@@ -210,7 +207,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     expect([...first.log, ...second.log].some((line) => line.includes('limit of deliveries'))).toBe(true)
   })
 
-  test('a full stream is 429, an event that the server does not take 413, and both say so', async () => {
+  test.concurrent('a full stream is 429, an event that the server does not take 413, and both say so', async () => {
     const name = newName('full')
     const s = await sink()
     const stream = { config: { maxMsgs: 3, discard: 'New' } }
@@ -224,7 +221,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
     await until('it takes again', async () => (await post(url(g, name), 'again')) === 202)
   })
 
-  test('bytes that are no event are parked and shown, the next event goes on, and what is unread is counted', async () => {
+  test.concurrent('bytes that are no event are parked and shown, the next event goes on, and what is unread is counted', async () => {
     const name = newName('raw')
     let open = (): void => {}
     const opened = new Promise<void>((resolve) => (open = resolve))
@@ -254,7 +251,7 @@ describe.skipIf(nats.skip)(`channels and Brokers on NATS JetStream${nats.note}`,
 describe.skipIf(nats.skip)(`logins of NATS${nats.note}`, () => {
   const USER = 'authorization { user: "alice", password: "wonder-land" }'
 
-  test('a refused login is said at the Broker and as 503, and what is mended is used', async () => {
+  test.concurrent('a refused login is said at the Broker and as 503, and what is mended is used', async () => {
     const server = await startNats({ config: USER })
     const s = await startSink()
     const manifests = (password: string): unknown[] => [
@@ -281,7 +278,7 @@ describe.skipIf(nats.skip)(`logins of NATS${nats.note}`, () => {
     await server.stop()
   })
 
-  test('a limit of deliveries that may not be taken away ends an event at its last, before NATS drops it', async () => {
+  test.concurrent('a limit of deliveries that may not be taken away ends an event at its last, before NATS drops it', async () => {
     const denied = '["$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DURABLE.CREATE.>"]'
     const server = await startNats({
       config: `authorization { users: [
