@@ -38,6 +38,10 @@ export interface SystemUnderTest<A> {
   channel(address: A, name: string): { readonly manifests: unknown[]; readonly apiVersion: string; readonly kind: string }
   /** Kills of a gateway in one run, 2 unless said; one where the system takes its time to see that somebody is gone. */
   readonly rounds?: number
+  /** What a killed gateway held comes again only after half a minute or so. */
+  readonly longLease?: boolean
+  /** Called when the rows that keep the machine busy are through: what takes long to start may do so. */
+  readonly soon?: () => void
   /** How a server is had that may be killed; null = there is none that could die alone. */
   readonly own: { readonly skip: boolean; readonly note: string; start(): Promise<OwnServer<A>> } | null
   /** A Broker whose login the server refuses, where servers of this kind ask for one. */
