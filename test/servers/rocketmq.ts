@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Secret } from '../../src/runtime/secret.ts'
 import { openAdmin } from '../../src/vendor/rocketmq/admin.ts'
+import { RemotingLink } from '../../src/vendor/rocketmq/remoting.ts'
 import { until } from '../until.ts'
 import { certificates, javaBuild, settleIn, type Certificates } from './kafka-files.ts'
 import { freePorts, startWatched, type WatchedServer } from './processes.ts'
@@ -96,7 +97,6 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
         ...['-pm', 'local', '-n', `127.0.0.1:${names}`, '-bc', join(root, 'broker.conf'), '-pc', join(root, 'rmq-proxy.json')],
       ],
     )
-  // The broker looks for the name server when it has been there for a while, and again every ten seconds.
   const [nameServer, firstProxy] = await Promise.all([
     server(
       'namesrv',
@@ -108,7 +108,7 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
   ])
   let running = firstProxy
   await archive.write(running.pid)
-  await routed(`127.0.0.1:${names}`, o)
+  await routed(`127.0.0.1:${names}`, `127.0.0.1:${broker}`, o)
   return {
     endpoint: `127.0.0.1:${grpc}`,
     nameServer: `127.0.0.1:${names}`,
@@ -117,7 +117,7 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
     kill: () => running.kill('SIGKILL'),
     async restart() {
       running = await startProxy()
-      await routed(`127.0.0.1:${names}`, o)
+      await routed(`127.0.0.1:${names}`, `127.0.0.1:${broker}`, o)
     },
     async stop() {
       await Promise.all([nameServer.kill('SIGKILL'), running.kill('SIGKILL')])
@@ -126,17 +126,34 @@ export async function startRocketMq(o: RocketMqOptions): Promise<RocketMqServer>
   }
 }
 
-/** The broker tells the name server of itself and its topics a while after it says that it is ready. */
-async function routed(nameServer: string, o: RocketMqOptions): Promise<void> {
+const UPDATE_BROKER_CONFIG = 25
+const READ_AND_WRITE = 6
+const AGAIN_MS = 500
+
+/**
+ * The broker tells the name server of itself and its topics when it starts, if it has found the name server by then, and
+ * after ten seconds. A change of its permission makes it do so at once.
+ */
+async function routed(nameServer: string, broker: string, o: RocketMqOptions): Promise<void> {
   const credentials = o.authentication === true ? { accessKey: ACCESS_KEY, accessSecret: new Secret(ACCESS_SECRET) } : null
   const admin = openAdmin({ nameServers: [nameServer], credentials, tls: null, cluster: '' })
+  const link = new RemotingLink({ credentials, tls: null, callMs: 10_000 })
   const [topic] = o.topics
+  let askedMs = performance.now()
   const known = async (): Promise<boolean> => {
+    if (performance.now() - askedMs > AGAIN_MS) {
+      await link.call(broker, UPDATE_BROKER_CONFIG, {}, Buffer.from(`brokerPermission=${READ_AND_WRITE}\n`))
+      askedMs = performance.now()
+    }
     await admin.groups()
     return topic === undefined || ((await admin.topic(topic.name))?.length ?? 0) > 0
   }
-  await until('the broker is known to the name server', known, READY_WITHIN_MS)
-  admin.close()
+  try {
+    await until('the broker is known to the name server', known, READY_WITHIN_MS)
+  } finally {
+    admin.close()
+    link.close()
+  }
 }
 
 /** A class-data archive halves what a start costs. Written by the first, once it is ready; without it starts are slower only. */
