@@ -5,7 +5,7 @@ import { createServer as createSecureServer } from 'node:https'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import {
   broker,
   environment,
@@ -25,8 +25,9 @@ import { until } from '../until.ts'
 
 const prometheus = await havePrometheus()
 
+/** All rows run together, each with gateways of its own; what they opened is closed after the last. */
 const closing: (() => unknown)[] = []
-afterEach(async () => {
+afterAll(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
 
@@ -128,7 +129,7 @@ async function burst(g: RunningGateway, count: number, name: string): Promise<vo
   for (let i = 0; i < count; i++) expect(await post(`${g.listen}/default/default`, `${name}${i}`)).toBe(202)
 }
 
-describe('gateways drive the scale', () => {
+describe.concurrent('gateways drive the scale', () => {
   test('two are added up, by snapshot and by /metrics; one that is killed holds the size, and its return ends that', async () => {
     const [a, b] = [await freeAddress(), await freeAddress()]
     const first = await gatewayAt(a)
@@ -200,7 +201,7 @@ describe('gateways drive the scale', () => {
   })
 })
 
-describe('a Deployment in a cluster', () => {
+describe.concurrent('a Deployment in a cluster', () => {
   test('its /scale is read and patched over HTTPS with the token and the CA of the cluster', async () => {
     const folder = temporaryFolder()
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
@@ -247,7 +248,7 @@ describe('a Deployment in a cluster', () => {
   })
 })
 
-describe(`Prometheus drives the scale${prometheus.note}`, () => {
+describe.concurrent(`Prometheus drives the scale${prometheus.note}`, () => {
   test.skipIf(prometheus.skip)(
     'what it scraped from the gateway scales; a gateway that is killed holds, and its return ends that',
     async () => {
@@ -290,7 +291,7 @@ describe(`Prometheus drives the scale${prometheus.note}`, () => {
   )
 })
 
-test('what cannot be meant is refused', async () => {
+test.concurrent('what cannot be meant is refused', async () => {
   const file = writeManifests(temporaryFolder(), manifests())
   for (const [args, words] of [
     [[], /listens to gateways/],
