@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { broker, post, startGateway, trigger, type RunningGateway } from '../gateway.ts'
 import { startSink, type Answer, type Sink } from '../sink.ts'
 import { until } from '../until.ts'
@@ -18,8 +18,9 @@ interface Numbers {
   }[]
 }
 
+/** Closed after the last row: most of them run together. */
 const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
+afterAll(async () => {
   for (const close of closing.splice(0).toReversed()) await close()
 })
 async function sinkOf(answer: Answer): Promise<Sink> {
@@ -56,7 +57,8 @@ const settled = (g: RunningGateway, delivered: number): Promise<unknown> =>
 
 const QUICK = { backoffPolicy: 'linear', backoffDelay: 'PT0.05S' }
 
-describe('sinks that misbehave', () => {
+// Each has a gateway of its own, and waits more than it works.
+describe.concurrent('sinks that misbehave', () => {
   test('one that hangs: an attempt ends at its time-out, its credit only with the answer, which settles when it is late', async () => {
     const sink = await sinkOf((_seen, response) => setTimeout(() => response.writeHead(200).end(), 1_000))
     const g = await gatewayTo(sink.url, { ...QUICK, retry: 5, timeout: 'PT0.3S' }, { 'sluice.dev/max-concurrency': '1' })
@@ -73,10 +75,14 @@ describe('sinks that misbehave', () => {
   })
 
   test('one that hangs for a while: the limit holds though every attempt times out', async () => {
-    const from = performance.now()
-    const sink = await sinkOf((_seen, response) =>
-      setTimeout(() => response.writeHead(200).end(), performance.now() - from < 4_000 ? 900 : 0),
-    )
+    // The first sixteen are answered late, and none before all credits are taken.
+    let late = 16
+    const sink = await sinkOf((_seen, response) => {
+      const ms = late-- > 0 ? 900 : 0
+      void until('every credit is taken', () => sink.mostInFlight() >= 4).then(() =>
+        setTimeout(() => response.writeHead(200).end(), ms),
+      )
+    })
     const g = await gatewayTo(sink.url, { ...QUICK, retry: 50, timeout: 'PT0.3S' }, { 'sluice.dev/max-concurrency': '4' })
     const ids = await send(g, 40)
     await settled(g, ids.length)
@@ -88,7 +94,7 @@ describe('sinks that misbehave', () => {
     const sink = await sinkOf((_seen, response, nth) => {
       if (nth > 1) response.writeHead(200).end()
     })
-    const g = await gatewayTo(sink.url, { ...QUICK, retry: 3, timeout: 'PT0.3S' }, { 'sluice.dev/max-concurrency': '5' })
+    const g = await gatewayTo(sink.url, { ...QUICK, retry: 3, timeout: 'PT1S' }, { 'sluice.dev/max-concurrency': '5' })
     await send(g, 4)
     await settled(g, 4)
     expect([...sink.counts().values()]).toEqual([2, 2, 2, 2])
@@ -126,7 +132,7 @@ describe('sinks that misbehave', () => {
       }, 50)
       return undefined
     })
-    const g = await gatewayTo(sink.url, { ...QUICK, retry: 3, timeout: 'PT0.4S' }, { 'sluice.dev/max-concurrency': '2' })
+    const g = await gatewayTo(sink.url, { ...QUICK, retry: 3, timeout: 'PT0.8S' }, { 'sluice.dev/max-concurrency': '2' })
     const ids = await send(g, 4)
     await settled(g, ids.length)
     expect([...sink.counts().values()]).toEqual(ids.map(() => 2))
@@ -176,18 +182,19 @@ describe('sinks that misbehave', () => {
     expect(entry?.attempts[0]?.error).toMatch(/no-such-host\.invalid/)
     expect((await g.api<{ ready: boolean }>('/readyz')).ready).toBe(true)
   })
+})
 
-  test('nobody listens: the event waits through the retries and arrives once somebody does', async () => {
-    const port = await startSink().then(async (s) => {
-      await s.close()
-      return s.port
-    })
-    const g = await gatewayTo(`http://127.0.0.1:${port}/`, { backoffPolicy: 'linear', backoffDelay: 'PT0.3S', retry: 50 })
-    await send(g, 3)
-    await until('it was tried', async () => (await numbers(g)).attempts > 3)
-    const sink = await startSink(undefined, port)
-    closing.push(() => sink.close())
-    await settled(g, 3)
-    expect([...sink.counts().values()]).toEqual([1, 1, 1])
+// Alone: somebody beside it could be given the port that it left.
+test('nobody listens: the event waits through the retries and arrives once somebody does', async () => {
+  const port = await startSink().then(async (s) => {
+    await s.close()
+    return s.port
   })
+  const g = await gatewayTo(`http://127.0.0.1:${port}/`, { backoffPolicy: 'linear', backoffDelay: 'PT0.3S', retry: 50 })
+  await send(g, 3)
+  await until('it was tried', async () => (await numbers(g)).attempts > 3)
+  const sink = await startSink(undefined, port)
+  closing.push(() => sink.close())
+  await settled(g, 3)
+  expect([...sink.counts().values()]).toEqual([1, 1, 1])
 })
