@@ -1,7 +1,7 @@
 import type { Clock } from '../../runtime/clock.ts'
 
 /** A subscription that cannot be made (the system is away) holds up nobody for longer than this. */
-const MOST_MS = 5_000
+const MOST_MS = 10_000
 
 /** Lets appends through in their order, but not while a subscription is being made. */
 export class Gate {

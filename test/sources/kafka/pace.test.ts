@@ -14,7 +14,7 @@ function pauses(pace: FetchPace, count: number, gapMs: number, events: number, f
 test('steady single events are gathered for a moment', () => {
   const all = pauses(new FetchPace(), 40, 1, 1)
   expect(all.slice(0, 3)).toEqual([0, 0, 0])
-  expect(new Set(all.slice(20))).toEqual(new Set([1]))
+  expect(new Set(all.slice(20))).toEqual(new Set([2]))
 })
 
 test('sparse events are never held up', () => {
