@@ -147,10 +147,17 @@ async function withTriggers(system: StartedSystem, triggers: number, count: numb
   return { ...flow, rssMb: rss }
 }
 
-async function triggersOnKafka(count: number): Promise<Figure[]> {
+function quicker<C extends Cost>(a: C, b: C): C {
+  return a.eventsPerS > b.eventsPerS ? a : b
+}
+
+async function triggersOnKafka(count: number, rounds: number): Promise<Figure[]> {
   const started = await onKafka.start()
-  const one = await withTriggers(started, 1, count)
-  const hundred = await withTriggers(started, 100, count)
+  let [one, hundred] = [await withTriggers(started, 1, count), await withTriggers(started, 100, count)]
+  for (let round = 1; round < rounds; round++) {
+    one = quicker(one, await withTriggers(started, 1, count))
+    hundred = quicker(hundred, await withTriggers(started, 100, count))
+  }
   return [
     { name: 'Kafka, 1 trigger: rate', value: one.eventsPerS, unit: 'events/s' },
     { name: 'Kafka, 100 triggers of which one matches: rate', value: hundred.eventsPerS, unit: 'events/s' },
@@ -170,15 +177,16 @@ export const streams: Scenario = {
   about: `Brokers on each message system: HTTP → stream, stream → HTTP, ${FLIGHT} in flight, 300 bytes; beside the bare clients`,
   async run(count, only) {
     const events = count || EVENTS
+    const rounds = count === 0 ? ROUNDS : 1
     const figures: Figure[] = []
     for (const system of STREAM_SYSTEMS.filter((s) => only.length === 0 || only.includes(s.client))) {
-      const found = await figuresOf(system, events, count === 0 ? ROUNDS : 1).catch((e: unknown) => {
+      const found = await figuresOf(system, events, rounds).catch((e: unknown) => {
         console.log(`${system.name}: skipped: ${e instanceof Error ? (e.message.split('\n')[0] ?? '') : String(e)}`)
         return []
       })
       figures.push(...found)
     }
-    if (figures.some((f) => f.name.startsWith(onKafka.name))) figures.push(...(await triggersOnKafka(events)))
+    if (figures.some((f) => f.name.startsWith(onKafka.name))) figures.push(...(await triggersOnKafka(events, rounds)))
     return figures
   },
 }

@@ -50,10 +50,16 @@ export async function startGateway(
   }
 }
 
+const folders: string[] = []
+
 /** Gone with the process. */
 export function temporaryFolder(): string {
+  if (folders.length === 0)
+    process.on('exit', () => {
+      for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+    })
   const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
 }
 
