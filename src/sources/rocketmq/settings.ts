@@ -41,6 +41,9 @@ export interface RocketMqSettings {
 /** The same with every default in its place. */
 export type RocketMqOptions = Required<RocketMqSettings>
 
+/** How often it is asked how much a group has not read: a call for every queue. */
+export const BACKLOG_MS = 2_000
+
 /** After a crash the others get what we held within 20 s; a renewal costs a call, so what waits long costs 0.1 calls a second. */
 const DEFAULTS = {
   nameServers: [],
@@ -54,7 +57,7 @@ const DEFAULTS = {
   mostHeld: 4_096,
   heartbeatMs: 10_000,
   routeMs: 30_000,
-  backlogMs: 5_000,
+  backlogMs: BACKLOG_MS,
 } as const
 
 export function rocketMqOptions(s: RocketMqSettings): RocketMqOptions {

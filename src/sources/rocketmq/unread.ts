@@ -5,9 +5,6 @@ import { type RocketMqAdmin, retryTopicsOf } from '../../vendor/rocketmq/admin.t
 /** Without an administrator's help nothing is known but what has come. */
 export const NOT_KNOWN: Backlog = Object.freeze({ events: 0, exact: false, oldestMs: 0 })
 
-/** Whoever reads a figure that is older has a new one looked for, which he finds the next time. */
-const FRESH_MS = 1_000
-
 export interface UnreadParts {
   readonly admin: RocketMqAdmin
   readonly group: string
@@ -18,15 +15,11 @@ export interface UnreadParts {
   readonly clock: Clock
 }
 
-/**
- * How much a group has not read: new messages, and those that were given back. Asked for every few seconds, every second
- * while somebody reads it.
- */
+/** How much a group has not read, asked for every few seconds: new messages, and those that were given back. */
 export class Unread {
   readonly #p: UnreadParts
   #timer: Timer | null = null
   #looking = false
-  #lookedMs = 0
   #backlog = NOT_KNOWN
   /** When what is behind was first seen, for queues of which nothing has been read. */
   #sinceMs = 0
@@ -36,7 +29,6 @@ export class Unread {
   }
 
   get backlog(): Backlog {
-    if (this.#timer !== null && this.#p.clock.now() - this.#lookedMs >= FRESH_MS) void this.look()
     return this.#backlog
   }
 
@@ -54,7 +46,6 @@ export class Unread {
   async look(): Promise<void> {
     if (this.#looking) return
     this.#looking = true
-    this.#lookedMs = this.#p.clock.now()
     try {
       this.#backlog = await this.#count()
     } catch {

@@ -19,6 +19,7 @@ import type { ReceivedMessage } from '../../vendor/rocketmq/messages.ts'
 import type { RocketMqProducer } from '../../vendor/rocketmq/producer.ts'
 import { deliverAtMs, dueConsumer } from './due.ts'
 import { eventOf, messageOf } from './message.ts'
+import { BACKLOG_MS } from '../../sources/rocketmq/settings.ts'
 import { retryGroupOf, retryTopicOf } from './names.ts'
 import type { Places } from './places.ts'
 import type { RocketMqStreamSettings } from './settings.ts'
@@ -27,7 +28,6 @@ import type { RocketMqStreamSettings } from './settings.ts'
 const INVISIBLE_MS = 20_000
 const MEMBER = { invisibleMs: INVISIBLE_MS, batch: 32, receives: 8, heartbeatMs: 10_000, routeMs: 30_000 }
 const WAIT_MS = 15_000
-const BACKLOG_MS = 5_000
 const DEFAULT_RETRIES = 16
 
 export interface SubscriptionParts {
